@@ -98,7 +98,7 @@ def _figures(folder: Path, *, quick: bool, diff_rows: int) -> Iterator[Figure]:
         yield from run_log(folder / "log", 1_000, 5)
         yield from many_runs(folder / "many", 50, 1_000, 9)
         yield from plan(folder / "plan", 10_000, 7)
-        yield from recording(folder / "recording", 200, 9)
+        yield from recording(folder / "recording", 50, 41)
         yield from versions(folder / "versions", 1_000, 5)
         yield from rollback(folder / "rollback", 1_000, 5)
         yield from data_diff(folder / "diff", diff_rows, 5)

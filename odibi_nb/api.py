@@ -122,7 +122,7 @@ def rollback(
 
     Args:
         project: the project's name.
-        run_id: id of the run; ``last`` for the newest run that is no rollback. Later retries of the run
+        run_id: id of the run; ``last`` for the newest run that is not a rollback. Later retries of the run
             are rolled back with it.
         env: the environment.
         dry_run: return the plan, and write nothing.
@@ -211,7 +211,7 @@ def report(
         env: the environment.
         out: the file; by default ``report-RUN_ID.html`` or ``.md`` in the working directory.
         format: ``html`` for a page, ``md`` for a pull request.
-        force: also replace a file that is no report, or that was changed.
+        force: also replace a file that is not a report, or  that was changed.
         **keywords: further arguments of `GenericProjectOrchestrator`, such as `manifest_path`.
 
     Raises:
@@ -391,7 +391,7 @@ def diff(
         for each table.
 
     Raises:
-        ConfigurationError: if a word is no table, version or run.
+        ConfigurationError: if a word is not a table, version or run.
         DataError: if the table or its version cannot be read.
     """
     from odibi_nb.comparing import What, compare

@@ -62,7 +62,7 @@ def compare(project: Orchestrator, what: What, other: Orchestrator | None = None
         other: the project in a second environment, whose tables are the later side.
 
     Raises:
-        ConfigurationError: if a word is no table, version or run, or a selection is wrong.
+        ConfigurationError: if a word is not a table, version or run, or a selection is wrong.
         DataError: if the only table cannot be compared.
     """
     if other is not None:
@@ -120,7 +120,7 @@ def _marked(word: str) -> tuple[TableName, int | None]:
     """Split ``TABLE@VERSION``.
 
     Raises:
-        ConfigurationError: if *word* is no table's name.
+        ConfigurationError: if *word* is not a table's name.
     """
     name, at, version = word.rpartition("@")
     numbered = bool(at) and re.fullmatch(r"\d{1,18}", version, re.ASCII) is not None
@@ -214,7 +214,7 @@ def _foreign(commits: Sequence[TableCommit], pair: VersionPair, run_id: str) -> 
         and c.version <= pair.after
         and c.version > (-1 if pair.before is None else pair.before)
     ]
-    return [f"v{c.version} is not of this run: {_commit_text(c)}" for c in reversed(others)]
+    return [f"v{c.version} is not from this run: {_commit_text(c)}" for c in reversed(others)]
 
 
 # -- two environments --------------------------------------------------------------------------
@@ -285,7 +285,7 @@ def _keys(project: Orchestrator) -> Mapping[str, tuple[str, ...]]:
 
 
 def _chosen(project: Orchestrator, what: What, outputs: _Outputs) -> set[str] | None:
-    """Return the keys of the requested tables; None if all are."""
+    """Return the keys of the requested tables; None if the request is for all tables."""
     if not (what.words or what.select or what.exclude):
         return None
     named = {_marked(word)[0].key for word in what.words}

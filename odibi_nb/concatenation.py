@@ -10,35 +10,60 @@ from odibi_nb.core.text.sql_text import backticked
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 NO_DATA = "odibi.made_of_no_data"
 """Metadata key of a column whose type is a guess, because the column never had a value."""
+_CONVERTIBLE = "biuf"
+"""NumPy's kinds of booleans and numbers, which pandas converts to each other."""
+_NULLABLE = {
+    "bool": "boolean",
+    **{
+        f"{sign}int{bits}": f"{sign.upper()}Int{bits}"
+        for sign in ("", "u")
+        for bits in (8, 16, 32, 64)
+    },
+}
+"""NumPy's types without a missing value, and pandas' types that also have one."""
 _WIDTHS = ("tinyint", "smallint", "int", "bigint")
 
 
 def one_after_the_other(frames: Sequence[Any]) -> Any:
     """Concatenate pandas *frames*, and match their columns by name.
 
-    A column of whole numbers in one frame and floats in another becomes a column of objects. pandas
-    would convert it to floats, which changes large whole numbers. The engine refuses to write a
-    number that the table cannot hold exactly.
+    pandas itself would convert whole numbers to floats, and booleans to whole numbers, wherever a frame
+    has another type or lacks the column. Here such a column becomes one of objects, or gets pandas'
+    nullable type. The engine refuses to write values that one type cannot hold exactly.
     """
     pd = import_late("pandas")
 
     if len(frames) == 1:
         return frames[0]
-    kinds: dict[Any, set[str]] = {}
+    kinds: dict[Any, list[str]] = {}
     for frame in frames:
         for name, dtype in frame.dtypes.items():
-            kinds.setdefault(name, set()).add(dtype.kind if hasattr(dtype, "kind") else "O")
-    mixed = {name for name, found in kinds.items() if "f" in found and found & {"i", "u"}}
-    if mixed:
-        frames = [
-            frame.astype({name: object for name in frame.columns if name in mixed})
-            for frame in frames
-        ]
-    return pd.concat(frames, ignore_index=True)
+            kinds.setdefault(name, []).append(getattr(dtype, "kind", "O"))
+    return pd.concat(
+        [frame.astype(_unchanging(frame, kinds, len(frames))) for frame in frames],
+        ignore_index=True,
+    )
+
+
+def _unchanging(frame: Any, kinds: Mapping[Any, Sequence[str]], count: int) -> dict[Any, Any]:
+    """Return the types in which *frame* can be concatenated with the others without a changed value.
+
+    Args:
+        frame: one of the frames.
+        kinds: column to the NumPy kinds of its types in all frames that have it.
+        count: the number of frames.
+    """
+    types: dict[Any, Any] = {}
+    for name, dtype in frame.dtypes.items():
+        if len({*kinds[name]} & {*_CONVERTIBLE}) > 1:
+            types[name] = object
+        elif len(kinds[name]) < count and str(dtype) in _NULLABLE:
+            types[name] = _NULLABLE[str(dtype)]
+    return types
 
 
 def one_after_the_other_on_spark(frames: Sequence[Any]) -> Any:
@@ -74,7 +99,7 @@ def _common(name: str, kinds: set[str]) -> str:
         return "double"
     fix = json.dumps({name: "string"}, ensure_ascii=False)
     raise DataError(
-        f"column {name!r} has other types in other sources ({', '.join(sorted(kinds))}): "
+        f"column {name!r} has different types in different sources ({', '.join(sorted(kinds))}): "
         f'give "schema": {fix}'
     )
 

@@ -54,7 +54,7 @@ class LoadedTransformation:
     """The real arguments of a transformation. Writes through `context` are captured.
 
     Attributes:
-        inputs: table name to DataFrame; by position, the row's inputs as the function gets them.
+        inputs: table name to DataFrame. An index returns the row's input at that position, as the function gets it.
         variables: input name to the name of its variable.
         constants, outputs: as the function gets them.
         fn: the function; None if it cannot be loaded, for the reason in `problems`.
@@ -106,7 +106,7 @@ def load_transformation(
 
     Args:
         project: the project.
-        transformation_id: of a row of its registry, enabled or not.
+        transformation_id: the id of a row of its registry, enabled or not.
         portion: how much of each input to read; all if None.
         run: id of a run, or ``last``; each table is read at the version that the row read there.
 
@@ -155,7 +155,7 @@ def try_transformation(
 
     Args:
         project: the project.
-        transformation_id: of a row of its registry, enabled or not.
+        transformation_id: the id of a row of its registry, enabled or not.
         cell: Python source that defines the function; the function of the module if empty.
         portion: how much of each input to read; all if None.
         write: also do the captured writes if the function succeeds.
@@ -215,7 +215,7 @@ def _tried(
     except KeyboardInterrupt as exc:
         own = [table.name for table in watch.moved() if not table.run_id]
         if own:
-            changed = f"{', '.join(own)} CHANGED by then, by the function itself: a try cannot hold it back"
+            changed = f"{', '.join(own)} CHANGED during the call, through the function itself: a try cannot capture that"
             raise KeyboardInterrupt(changed) from exc
         raise
     moved = watch.moved()
@@ -373,15 +373,15 @@ def _difference(rehearsal: Rehearsal, cell: str, name: str) -> tuple[str, str, M
     row = rehearsal.row.transformation
     if is_sql(row):
         diff = query_diff(row, cell)
-        return diff, "" if diff else "the row has the cell's query already", None
+        return diff, "" if diff else "the row already has the cell's query", None
     source = source_of(rehearsal.row.fn) if rehearsal.row.fn is not None else None
     if source is None:
-        return "", "the module's source cannot be had, so it is not compared with the cell", None
+        return "", "the module's source is not available, so it is not compared with the cell", None
     if source.ready_made:
-        note = "the row names a function of odibi_nb: put yours into a module of the project"
+        note = "the row names a function of odibi_nb: put your own function into a module of the project"
         return "", note, None
     edit = edit_of(source, cell, name)
-    return edit.diff, "" if edit.diff else "the module has the cell's version already", edit
+    return edit.diff, "" if edit.diff else "the module already has the cell's version", edit
 
 
 def _write(rehearsal: Rehearsal, run_id: str) -> None:

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -229,8 +230,7 @@ def _shaped(function: str, frame: Any, given: Constants, context: ExecutionConte
     names = [str(name) for name in frame.columns]
     rename, keep, add = given.get("rename", {}), given.get("columns"), given.get("add", {})
     keep = None if keep is None else [str(name) for name in keep]  # in JSON, 2023 is a number
-    _check_known(function, "rename", rename, names)
-    renamed = [str(rename.get(name, name)) for name in names]
+    renamed = [*_renamed(function, rename, names)]
     twice = [name for name, times in Counter(renamed).items() if times > 1]
     if rename and twice:
         raise DataError(f"{function}: rename would give two columns the name {min(twice)!r}")
@@ -251,10 +251,20 @@ def _shaped(function: str, frame: Any, given: Constants, context: ExecutionConte
         frame = constant(frame, name, value)
     problems = [*_name_problems(list(frame.columns))]
     if context.engine is Engine.PANDAS and not problems:
-        problems = [*_value_problems(frame)]
+        problems = [*_value_problems(frame, in_query=function == "load_sql")]
     if problems:
         raise DataError(f"{function}: {'; '.join(problems)}")
     return frame
+
+
+def _renamed(function: str, rename: Mapping[str, Any], names: Sequence[str]) -> Iterator[str]:
+    """Yield the new name of each of the columns *names*."""
+    _check_known(function, "rename", rename, names)
+    for name in names:
+        new = rename.get(name, name)
+        if not isinstance(new, str):
+            raise DataError(f"{function}: rename gives {name!r} {new!r:.60}, which is not text")
+        yield new
 
 
 def _name_problems(names: Sequence[str]) -> Iterator[str]:
@@ -265,19 +275,30 @@ def _name_problems(names: Sequence[str]) -> Iterator[str]:
     for name in names:
         if not name.strip():
             yield f'a column has the name {name!r}: give it another by "rename"'
-        other = seen.setdefault(name.casefold(), name)
-        if other is not name:
+        other = seen.get(name.casefold())
+        seen.setdefault(name.casefold(), name)
+        if other is not None:
             yield (
                 f"two columns are called {other!r} and {name!r}, which are the same name in a table: "
                 'give one another name by "rename", or leave one out by "columns"'
             )
 
 
-def _value_problems(frame: Any) -> Iterator[str]:
-    """Yield problems of values in *frame* that no table takes, in words for a row without code."""
+def _value_problems(frame: Any, *, in_query: bool) -> Iterator[str]:
+    """Yield problems of values in *frame* that no table takes, in words for a row without code.
+
+    With *in_query* the values come from a query, so the advice is a cast and not a schema.
+    """
     for name, dtype in frame.dtypes.items():
-        found = _mixture(frame[name]) if str(dtype) == "object" else None
-        if found:
+        if str(dtype).startswith("decimal256"):
+            found: str | None = _TOO_PRECISE
+        elif str(dtype).startswith("timedelta"):
+            found = "holds durations, for which tables have no type"
+        else:
+            found = _mixture(frame[name]) if str(dtype) == "object" else None
+        if found and in_query:
+            yield f'column {name!r} {found}: cast it in a "query", such as CAST({name} AS VARCHAR(50))'
+        elif found:
             fix = json.dumps({name: "string"}, ensure_ascii=False)
             yield f'column {name!r} {found}: give "schema": {fix}'
 
@@ -290,7 +311,8 @@ def _mixture(values: Any) -> str | None:
             samples[type(value)] = value
     groups: dict[str, Any] = {}
     for kind, value in samples.items():
-        if value is not None and value == value and not hasattr(value, "asm8"):  # noqa: PLR0124  NaN
+        is_nan = isinstance(value, float) and value != value  # noqa: PLR0124
+        if not is_nan and kind.__name__ not in {"NoneType", "NAType", "NaTType"}:
             groups.setdefault(_GROUPS.get(kind.__name__, kind.__name__), value)
     if len(groups) > 1:
         shown = ", ".join(f"{value!r:.40}" for value in groups.values())
@@ -298,10 +320,36 @@ def _mixture(values: Any) -> str | None:
     large = int in samples and float in samples and _largest(values) > _EXACT_IN_FLOAT
     if large:
         return f"holds {_largest(values)} and fractions: as a float it would be rounded"
-    for group in ("time of day", "duration"):
+    number = samples.get(float)
+    if Decimal in samples and number is not None and number == number:  # noqa: PLR0124
+        return f"mixes exact decimals and floats ({samples[Decimal]}, {number})"
+    return _without_a_type(values, samples, groups)
+
+
+def _without_a_type(
+    values: Any, samples: Mapping[type, Any], groups: Mapping[str, Any]
+) -> str | None:
+    """Return the reason if tables have no type for *values*, of which *samples* has one for each type."""
+    for group in ("time of day", "duration", "UUID"):
         if group in groups:
             return f"holds a {group} ({groups[group]}), for which tables have no type"
+    for kind, value in samples.items():
+        if isinstance(value, Decimal) and _digits(values) > _MOST_DIGITS:
+            return _TOO_PRECISE
+        if kind.__name__ not in _GROUPS and kind.__module__.partition(".")[0] in _DRIVERS:
+            return f"holds values of the type {kind.__name__} ({value!s:.40}), for which tables have no type"
     return None
+
+
+def _digits(values: Any) -> int:
+    """Return the number of digits that a column of all decimals in *values* needs."""
+    whole = scale = 0
+    for value in values:
+        exponent = value.as_tuple().exponent if isinstance(value, Decimal) else None
+        if isinstance(exponent, int):
+            scale = max(scale, -exponent)
+            whole = max(whole, value.adjusted() + 1)
+    return whole + scale
 
 
 def _largest(values: Any) -> int:
@@ -310,6 +358,10 @@ def _largest(values: Any) -> int:
 
 
 _EXACT_IN_FLOAT = 2**53
+_MOST_DIGITS = 38
+_TOO_PRECISE = "holds decimals of more than 38 digits"
+_DRIVERS = ("ipaddress", "psycopg", "psycopg2", "asyncpg", "sqlalchemy", "dateutil", "oracledb")
+"""Modules with types of database values that tables do not have."""
 _GROUPS = {
     "str": "text",
     "int": "numbers",
@@ -323,6 +375,7 @@ _GROUPS = {
     "time": "time of day",
     "timedelta": "duration",
     "Timedelta": "duration",
+    "UUID": "UUID",
     "dict": "objects",
     "list": "lists",
     "ndarray": "lists",

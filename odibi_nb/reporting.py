@@ -1,7 +1,8 @@
-"""Reports of runs: find the run, in the journal, in the run log, or while it goes on, and write its report."""
+"""Reports of runs: find a past run or a run in progress, and write its report."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from odibi_nb.core.runlog.followed_run import FollowedRun
 from odibi_nb.core.runlog.history import LAST
 from odibi_nb.core.runlog.journal import live_runs, runs_folder
 from odibi_nb.core.runlog.past_run import find_past_run, result_of, upstream_in
+from odibi_nb.core.runlog.unusual import with_unusual
 from odibi_nb.errors import ConfigurationError
 from odibi_nb.views.report.report_file import marked, write_report
 from odibi_nb.views.report.report_html import report_html
@@ -39,8 +41,8 @@ class WrittenReport:
 def find_report(project: Orchestrator, run_id: str = LAST) -> RunReport:
     """Return the report of a run of *project*.
 
-    ``last`` means the newest run that has ended. A run that goes on has a report under its id: its state now,
-    without logs.
+    ``last`` means the newest run that has ended. A run in progress has a report under its id: its present
+    state, without logs.
 
     Raises:
         ConfigurationError: if there is no such run.
@@ -48,19 +50,23 @@ def find_report(project: Orchestrator, run_id: str = LAST) -> RunReport:
     folder = runs_folder(project.state_dir) / run_id
     owner = project.manifest.owner or ""
     if run_id != LAST and folder in live_runs(project.state_dir):
-        return _report_now(folder, owner)
+        return _report_now(folder, owner, project)
     where = project.state_dir, project.sinks(), project.project, project.env
     try:
         past = find_past_run(*where, run_id)
     except LookupError as exc:
         raise ConfigurationError("report", [str(exc.args[0])]) from exc
     result = result_of(past)
+    with contextlib.suppress(Exception):  # a log that cannot be read marks no rows
+        result = with_unusual(result, project.usual(before=result.run_id))
     upstream = upstream_in(runs_folder(project.state_dir) / result.run_id)
     return report_of(result, upstream, owner)
 
 
-def _report_now(folder: Path, owner: str) -> RunReport:
+def _report_now(folder: Path, owner: str, project: Orchestrator) -> RunReport:
     state, run = RunState(), FollowedRun(folder)
+    state.usual = project.usual
+    state.learn_usual()
     run.show_in(state)
     run.read()
     return RunReport(snapshot=state.snapshot(), upstream=upstream_in(folder), owner=owner)

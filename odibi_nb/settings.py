@@ -15,6 +15,7 @@ import msgspec
 
 from odibi_nb.core.model.manifest import SEED_FOLDERS
 from odibi_nb.core.process.compute import find_compute, is_databricks
+from odibi_nb.core.text.bounded_files import MAX_SETTINGS, read_bounded
 from odibi_nb.core.text.structs import decode_struct
 from odibi_nb.core.text.toml import decode_toml
 from odibi_nb.errors import Problem, SettingsError, closest
@@ -185,7 +186,8 @@ def _from_file(start: Path) -> dict[str, Setting]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return decode_toml(path.read_text(encoding="utf-8-sig"))
+        remedy = "keep only settings in it"
+        return decode_toml(read_bounded(path, MAX_SETTINGS, remedy).decode("utf-8-sig"))
     except (OSError, ValueError) as exc:
         raise SettingsError(str(path), [str(exc)]) from exc
 

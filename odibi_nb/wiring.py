@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from odibi_nb.engines.spark.engine import SparkEngine
     from odibi_nb.listeners.notify.notifier import RunNotifier
     from odibi_nb.sources.file_registry import FileRegistry
+    from odibi_nb.storage.catalog_rights import CatalogRights
     from odibi_nb.storage.delta_table import DeltaRowTable
     from odibi_nb.storage.row_table import RowTable
     from odibi_nb.storage.spark_table import SparkRowTable
@@ -135,9 +136,9 @@ def _spark_engine(place: Place) -> SparkEngine:
 def only_spark_reaches(place: Place) -> bool:
     """Return True if only a Spark session can open the lake's tables.
 
-    Only the session can open the tables of a catalog. With a session of Databricks, if the manifest has no
-    keys for a lake at a URL, only the session has them. Everywhere else delta-rs opens the tables with the
-    environment's keys. It needs no session and commits within milliseconds, where Spark takes a quarter
+    Only the session can open the tables of a catalog. With a Databricks session, the manifest may have no
+    keys for a lake at a URL; then only the session has them. Everywhere else delta-rs opens the tables with
+    the environment's keys. It needs no session and commits within milliseconds, where Spark takes a quarter
     of a second or more.
     """
     if catalog_of(place) is not None:
@@ -177,7 +178,7 @@ def _registry_table(place: Place) -> list[TableName]:
     found = _table_named(name)
     if not found:
         where = f"$.environments.{place.env}.registry"
-        message = f"has no 'url', and {name!r} is no table of the lake: expected 'schema.table'"
+        message = f"has no 'url', and {name!r} is not a table of the lake: expected 'schema.table'"
         raise ManifestError(str(place.manifest.path or "manifest"), [Problem(where, message)])
     return found
 
@@ -241,10 +242,11 @@ def spark_session(place: Place) -> str:
     return planned(place)
 
 
-def missing_schemas(place: Place, tables: Iterable[str]) -> list[str] | None:
-    """Return the schemas that *tables* need and the catalog of the lake lacks.
+def rights_to_write(place: Place, tables: Iterable[str]) -> CatalogRights | None:
+    """Return the schemas and rights that writes to *tables* need in the catalog of the lake.
 
-    Return None if the lake is no catalog, or if no running session can list them. Starts no session.
+    Return None if the lake is no catalog, or if no running session can list them. Starts no session, writes
+    nothing.
 
     Raises:
         EngineError: if the session may not use the catalog; the message contains the ``GRANT`` to ask for.
@@ -253,15 +255,14 @@ def missing_schemas(place: Place, tables: Iterable[str]) -> list[str] | None:
     if catalog is None or "pyspark" not in sys.modules:
         return None
     from odibi_nb.engines.spark.session import existing
-    from odibi_nb.storage.spark_names import missing_schemas as missing
+    from odibi_nb.storage.catalog_rights import catalog_rights
 
     found = existing(place)  # a session of our own may be of another kind, and would have to start
     if found is None:
         return None
 
     keys = [TableName.parse(table).key.split(".") for table in tables]
-    schemas = {parts[0] for parts in keys if len(parts) == _PARTS}
-    return missing(found.spark, catalog, sorted(schemas))
+    return catalog_rights(found.spark, catalog, {key[0] for key in keys if len(key) == _PARTS})
 
 
 def make_registry(place: Place) -> RegistrySource:
@@ -477,7 +478,7 @@ def make_run_state(place: Place) -> RunStateTables | None:
 
 
 def make_frame(columns: Sequence[str], rows: Sequence[Row]) -> Any:
-    """Return a pandas DataFrame of *rows*, which has *columns* even without rows."""
+    """Return *rows* as a pandas DataFrame. It has *columns* even if there are no rows."""
     check_installed("a DataFrame", "pandas", "pandas")
     import pandas as pd
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from pathlib import Path
 
 import pytest
 from fakes import FakeProject
 from hypothesis import settings
 from thorough import examples
+from warm_kernels import waiting_process
 
 from odibi_nb.core.functions.modules import ModuleLoader
 from odibi_nb.core.functions.registry import REGISTRY
@@ -27,7 +29,20 @@ JVM_FILES = ("test_jvm.py", "test_runs.py", "test_session.py")
 CATALOG_FILES = ("engines/spark/", "commands/test_lake_registry.py")
 CONNECT_FILES = ("test_connect.py", "test_guarded_catalog.py")
 NO_JVM = ("test_connect.py", "test_query.py", "test_rehearsal.py", "test_sail.py")
-FIRST = ("jvm", "browser", "minutes", "catalog", "connect")
+LAKES = (
+    *("core/model/test_checks.py", "core/model/test_reserved_places.py"),
+    *("core/functions/test_spark_limits.py", "core/rollback/test_rollback.py"),
+    *("core/running/test_atomic.py", "core/running/test_failure_frames.py"),
+    *("core/running/test_failure_place.py", "core/running/test_kept_failures.py"),
+    *("core/running/test_orchestrator.py", "core/running/test_stale_runs.py"),
+    *("core/runlog/test_compare_runs.py", "core/runlog/test_retry_run.py"),
+)
+"""Tests of the core with real tables: only their process need import pandas and the like."""
+LONG = (
+    *("tests/faults/test_adversarial_texts.py", "tests/core/running/test_coordinator.py"),
+    "tests/core/runlog/test_recovery.py",
+)
+FIRST = ("jvm", "browser", "minutes", "catalog", "connect", "lakes", *LONG)
 """Groups of tests that begin, the longest first: the run must not wait for one of them in the end.
 
 The other half of the JVM's tests comes later: beside two JVMs a browser's page answers late.
@@ -52,8 +67,22 @@ def group_of(nodeid):
         return "connect"
     if "engines/spark/" in file and file.endswith(JVM_FILES):
         return "jvm"
+    if file.endswith(LAKES):
+        return "lakes"
     spark = any(part in file for part in CATALOG_FILES) and not file.endswith(NO_JVM)
     return "catalog" if spark or "classic" in kinds else file
+
+
+IN_MEMORY = Path("/dev/shm")
+ENOUGH = 6_000_000_000
+
+
+def pytest_configure():
+    """Put the tests' folders into memory if it has enough room, because thousands of runs wait for a disk."""
+    if hasattr(os, "statvfs") and IN_MEMORY.is_dir():
+        there = os.statvfs(IN_MEMORY)
+        if there.f_bavail * there.f_frsize > ENOUGH and not there.f_flag & os.ST_NOEXEC:
+            os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
 
 
 def _begins(item):
@@ -133,6 +162,17 @@ def _own_modules(tmp_path_factory):
 
 
 @pytest.fixture
+def clean_modules():
+    """Forgets the modules of a stale project, and its places on ``sys.path``."""
+    from stale_project import forget_modules
+
+    path = list(sys.path)
+    yield
+    sys.path[:] = path
+    forget_modules()
+
+
+@pytest.fixture
 def project(tmp_path):
     """Makes a project of rows on fakes: project(row(...), ..., manifest={...})."""
 
@@ -153,3 +193,16 @@ def ipython():
     shell.reset(new_session=False)
     InteractiveShell.clear_instance()
     sys.modules["__main__"] = main
+
+
+@pytest.fixture(scope="session")
+def forked_kernels(tmp_path_factory):
+    """The ``JUPYTER_PATH`` of kernels that have other people's libraries from their first moment."""
+    with waiting_process(tmp_path_factory.mktemp("kernels")) as path:
+        yield path
+
+
+@pytest.fixture
+def warm_kernels(forked_kernels, monkeypatch):
+    """The test's kernels are new processes, but need not import pandas and the like."""
+    monkeypatch.setenv("JUPYTER_PATH", forked_kernels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,15 @@ class FakeProject:
 def statuses(result) -> dict[str, str]:
     """Transformation id to final status."""
     return {name: t.status.value for name, t in result.transformations.items()}
+
+
+def fill_the_disk_of_journals():
+    """Let all later writes to the journals that are open fail as on a full disk. Needs Linux."""
+    full = os.open("/dev/full", os.O_WRONLY)
+    for link in Path("/proc/self/fd").iterdir():
+        if link.is_symlink() and str(link.readlink()).endswith("journal.jsonl"):
+            os.dup2(full, int(link.name), inheritable=False)
+    os.close(full)
 
 
 def project_of_outcomes(folder: Path, flaky, broken) -> FakeProject:

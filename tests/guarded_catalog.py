@@ -43,6 +43,7 @@ class GuardedCatalog:
     def __init__(self, spark, name, folder):
         self.spark, self.name = spark, name
         self._denied = folder / f"{name}.denied"
+        self._shown: dict[str, list[tuple]] = {}
         spark.addArtifact(str(compiled()))
         spark.conf.set(f"spark.sql.catalog.{name}.denied", str(self._denied))
         spark.conf.set(f"spark.sql.catalog.{name}", "GuardedCatalog")
@@ -51,8 +52,40 @@ class GuardedCatalog:
         """Refuse each of *rights*, such as ``USE SCHEMA on Schema 'main.bronze'``, and nothing else."""
         self._denied.write_text("".join(f"{right}\n" for right in rights))
 
+    def show_rights(self, granted, schemas=(), owner="somebody"):
+        """Make the catalog's information schema: triples of schema ("" for the catalog), grantee and privilege.
+
+        Its tables are real ones; the session's user is in the group ``engineers`` alone.
+        """
+        self.deny()
+        member = "CREATE OR REPLACE TEMPORARY FUNCTION is_account_group_member(name STRING) RETURNS BOOLEAN"
+        self.spark.sql(f"{member} RETURN name = 'engineers'").collect()
+        place = f"{self.name}.information_schema"
+        self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {place}").collect()
+        tables = {
+            "catalogs": (("catalog_name", "catalog_owner"), [(self.name, owner)]),
+            "schemata": (("schema_name", "schema_owner"), [(name, owner) for name in schemas]),
+            "schema_privileges": (
+                ("catalog_name", "schema_name", "grantee", "privilege_type"),
+                [(self.name, *one) for one in granted if one[0]],
+            ),
+            "catalog_privileges": (
+                ("catalog_name", "grantee", "privilege_type"),
+                [(self.name, *one[1:]) for one in granted if not one[0]],
+            ),
+        }
+        for name, (columns, rows) in tables.items():
+            if self._shown.get(name) == rows:
+                continue  # each write of a table takes seconds
+            self._shown[name] = rows
+            schema = ", ".join(f"{column} STRING" for column in columns)
+            self.spark.createDataFrame(rows, schema).write.format("delta").mode(
+                "overwrite"
+            ).saveAsTable(f"{place}.{name}")
+
     def drop(self):
         """Drop all schemas of the catalog."""
         self.deny()
+        self._shown.clear()
         for row in self.spark.sql(f"SHOW SCHEMAS IN {self.name}").collect():
             self.spark.sql(f"DROP SCHEMA {self.name}.{row[0]} CASCADE").collect()

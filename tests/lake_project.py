@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-import pyarrow as pa
-from deltalake import DeltaTable, write_deltalake
+from lazily import deltalake, pa
 from real_project import make_project
 
 import odibi_nb
@@ -44,10 +43,12 @@ def killed(inputs, context):
 
 
 class Lake:
-    """A project with a lake whose state tests read from outside."""
+    """A project with a lake whose state tests read from outside. Without *rows* it is there already."""
 
-    def __init__(self, tmp_path, rows, **manifest):
-        self.home = make_project(tmp_path, rows, functions=FUNCTIONS, **manifest)
+    def __init__(self, tmp_path, rows=(), **manifest):
+        self.home = tmp_path / "projects" / "plant_one"
+        if rows:
+            self.home = make_project(tmp_path, rows, functions=FUNCTIONS, **manifest)
         self.path = self.home / "manifest.json"
 
     def run(self, **options):
@@ -64,7 +65,7 @@ class Lake:
         return str(self.home / DEFAULT_LAKE / table.replace(".", "/"))
 
     def table(self, table):
-        return DeltaTable(self.uri(table))
+        return deltalake.DeltaTable(self.uri(table))
 
     def version(self, table):
         return self.table(table).version()
@@ -74,7 +75,9 @@ class Lake:
 
     def write(self, table, values, mode="append"):
         """Write as another program does."""
-        write_deltalake(self.uri(table), pa.table({"x": pa.array(values, pa.int64())}), mode=mode)
+        deltalake.write_deltalake(
+            self.uri(table), pa.table({"x": pa.array(values, pa.int64())}), mode=mode
+        )
 
     def runs(self):
         orchestrator = GenericProjectOrchestrator("Plant One", manifest_path=self.path)

@@ -9,8 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
-import pyarrow as pa
-from deltalake import DeltaTable, write_deltalake
+from lazily import deltalake, pa
 
 from odibi_nb import GenericProjectOrchestrator
 from odibi_nb.sources.table import registry_in_database
@@ -156,10 +155,16 @@ EDGES = {
 }
 
 
-class StaleProject:
-    """The project on disk, in a fresh state after `run`."""
+def forget_modules():
+    """Forget the modules of such projects, so that another one's are imported."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "flow"]:
+        del sys.modules[name]
 
-    def __init__(self, folder: Path, engine: str = "pandas", auth=None):
+
+class StaleProject:
+    """The project on disk, in a fresh state after `run`. Unless it is *written*, its files are made."""
+
+    def __init__(self, folder: Path, engine: str = "pandas", auth=None, *, written=False):
         self.folder = folder
         self.engine = engine
         self.auth = auth
@@ -173,6 +178,11 @@ class StaleProject:
         self.number = 0
         self.patched = False
         self.must: set[str] = set()
+        if not written:
+            self.write_all()
+
+    def write_all(self):
+        """Write modules, files, manifest and registry."""
         for name in self.modules:
             self.write(name)
         for name in self.values:
@@ -213,6 +223,7 @@ class StaleProject:
         """Write one raw file, whose size never changes."""
         path = self.folder / "raw" / f"{name}.csv"
         path.parent.mkdir(exist_ok=True)
+        assert not path.parent.is_symlink(), "the raw files are also those of other tests"
         path.write_text("k,x\n" + "".join(f"{i},{d}\n" for i, d in enumerate(self.values[name])))
         return path
 
@@ -231,8 +242,8 @@ class StaleProject:
         }
         (self.folder / "manifest.json").write_text(json.dumps(manifest))
 
-    def register(self):
-        """Write the registry, for all environments."""
+    def register(self, *names):
+        """Write the rows *names*, or all, to the registry, for all environments."""
         registry = registry_in_database("sqlite:///registry.db", folder=self.folder)
         registry.create(all_columns=True)
         registry.upsert(
@@ -249,7 +260,8 @@ class StaleProject:
                 "enabled": int(name not in self.off),
             }
             for env in ("qat", "far", "near")
-            for name, (layer, function, inputs, constants, outputs) in self.rows.items()
+            for name in names or self.rows
+            for layer, function, inputs, constants, outputs in [self.rows[name]]
         )
 
     def change_row(self, name, function=None, inputs=None, outputs=None, **constants):
@@ -263,7 +275,7 @@ class StaleProject:
             kept,
             old_outputs if outputs is None else outputs,
         )
-        self.register()
+        self.register(name)
 
     def opened(self, env="qat", **keywords):
         """The project, opened."""
@@ -290,6 +302,11 @@ class StaleProject:
             {n for n, s in statuses.items() if s == "SUCCESS"},
             {n for n, s in statuses.items() if s == "UNCHANGED"},
         )
+
+    def why(self):
+        """The reasons of each row that is not fresh."""
+        verdicts = self.opened().status().verdicts
+        return {name: verdict.why for name, verdict in verdicts.items() if verdict.reasons}
 
     def table(self, name):
         """The Delta table of an output."""
@@ -354,12 +371,14 @@ class StaleProject:
         return {"G1"}
 
     def change_input_by_hand(self):
-        write_deltalake(self.table("B1"), arrow(self._frame("B1")), mode="append")
+        deltalake.write_deltalake(self.table("B1"), arrow(self._frame("B1")), mode="append")
         return {"B1", "S1", "S3"}
 
     def change_schema_of_input(self):
         frame = self._frame("B2").assign(extra=self.next())
-        write_deltalake(self.table("B2"), arrow(frame), mode="overwrite", schema_mode="overwrite")
+        deltalake.write_deltalake(
+            self.table("B2"), arrow(frame), mode="overwrite", schema_mode="overwrite"
+        )
         self.change_row("B2", outputs=[{"table": "bronze.b", "schema_mode": "overwrite"}])
         return {"B2"}
 
@@ -380,11 +399,11 @@ class StaleProject:
         return {"S3"}
 
     def change_output_by_hand(self):
-        write_deltalake(self.table("G3"), arrow(self._frame("G3")), mode="overwrite")
+        deltalake.write_deltalake(self.table("G3"), arrow(self._frame("G3")), mode="overwrite")
         return {"G3"}
 
     def restore_table(self):
-        delta = DeltaTable(self.table("S1"))
+        delta = deltalake.DeltaTable(self.table("S1"))
         delta.restore(max(0, delta.version() - 1), ignore_missing_files=True)
         return {"S1"}
 
@@ -395,10 +414,10 @@ class StaleProject:
     def make_input_anew(self):
         """Replace the table by another one with the same number of commits."""
         path = self.table("B2")
-        version, frame = DeltaTable(path).version(), self._frame("B2")
+        version, frame = deltalake.DeltaTable(path).version(), self._frame("B2")
         shutil.rmtree(path)
         for _ in range(version + 1):
-            write_deltalake(path, arrow(frame), mode="overwrite")
+            deltalake.write_deltalake(path, arrow(frame), mode="overwrite")
         return {"B2", "S2", "S4", "S5", "S6"}
 
     def run_in_another_environment_of_the_same_lake(self):
@@ -452,12 +471,12 @@ class StaleProject:
 
     def optimize(self):
         for name in ("B1", "S1", "G1"):
-            DeltaTable(self.table(name)).optimize.compact()
+            deltalake.DeltaTable(self.table(name)).optimize.compact()
         return set()
 
     def vacuum(self):
         for name in ("B1", "S1", "S3"):
-            DeltaTable(self.table(name)).vacuum(
+            deltalake.DeltaTable(self.table(name)).vacuum(
                 retention_hours=0, dry_run=False, enforce_retention_duration=False
             )
         return set()
@@ -485,7 +504,7 @@ class StaleProject:
         return set()
 
     def _frame(self, name):
-        return DeltaTable(self.table(name)).to_pandas().reset_index(drop=True)
+        return deltalake.DeltaTable(self.table(name)).to_pandas().reset_index(drop=True)
 
 
 def arrow(frame):
@@ -518,3 +537,25 @@ def case(project: StaleProject, chance: random.Random, without=()):
     for name in names:
         project.must |= getattr(project, name)()
     return names, project.below(project.must)
+
+
+SEED = 20261128
+
+
+def mutations(project, number, without=()):
+    """Try *number* generated cases; the wrong skips, the needless runs, and the runs of rows."""
+    chance, wrong, needless, total = random.Random(SEED), [], [], 0
+    project.run().raise_for_status()
+    ran, unchanged = project.ran()
+    assert (ran, unchanged) == (set(), set())
+    for _ in range(number):
+        names, must = case(project, chance, without)
+        ran, _ = project.ran()
+        total += len(ran)
+        if must - ran:
+            wrong.append((names, must - ran))
+        needless += [(names, name) for name in sorted(ran - must)]
+        again = project.ran()
+        if again != (set(), set()):
+            needless.append((names, "again", again))
+    return wrong, needless, total

@@ -10,6 +10,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from environments.environment import uv
+from packaging.version import Version
+from thorough import THOROUGH
 
 from odibi_nb.version import __version__
 
@@ -118,6 +121,27 @@ def test_the_wheel_runs_without_the_checkout(wheel, tmp_path):
     assert status == "success"
 
 
+@pytest.mark.environments
+def test_the_wheel_installs_alone_and_with_each_extra(wheel, tmp_path):
+    """In an empty environment the wheel installs and starts, and the extras find their libraries, together and each alone."""
+    empty = tmp_path / "empty"
+    python = str(empty / "bin" / "python")
+
+    def install(name, *options):
+        done = uv("pip", "install", "--python", python, *options, f"{name} @ {wheel.as_uri()}")
+        return done.stderr if done.returncode else ""
+
+    assert uv("venv", "--python", sys.executable, str(empty)).returncode == 0
+    assert install("odibi-nb") == ""
+    subprocess.run([python, "-m", "odibi_nb", "-h"], check=True, stdout=subprocess.DEVNULL)
+    described = zipfile.ZipFile(wheel).read(f"odibi_nb-{__version__}.dist-info/METADATA").decode()
+    extras = re.findall(r"^Provides-Extra: (\S+)", described, re.MULTILINE)
+    assert {"pandas", "spark", "demo"} < set(extras)
+    each = extras if THOROUGH else [",".join(extras)]
+    wrong = {extra: install(f"odibi-nb[{extra}]", "--dry-run") for extra in each}
+    assert not any(wrong.values()), wrong
+
+
 REFERENCE = re.compile(r"(?<!`)`([A-Za-z_][\w.]*)`(?!`)")
 
 
@@ -207,14 +231,19 @@ def test_a_commit_is_checked_as_the_tests_check():
     assert re.findall(r"[\d.]+", versions) == classified
 
 
-def test_the_newest_release_is_this_version():
-    """CHANGELOG has a heading for unreleased changes, then one for each release with its date. The
-    newest is our version.
+def test_the_newest_release_is_this_version_or_the_one_before():
+    """CHANGELOG has a heading for unreleased changes, then one for each release with its date. With
+    unreleased changes, our version is a development version after the newest release.
     """
     headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert headings[0] == "Unreleased"
     releases = [re.fullmatch(r"(\d+\.\d+\.\d+) - (\d{4}-\d\d-\d\d)", text) for text in headings[1:]]
     assert all(releases)
-    assert releases[0][1] == __version__
+    unreleased = (
+        (ROOT / "CHANGELOG.md").read_text().partition("## Unreleased")[2].partition("\n## ")[0]
+    )
+    version, newest = Version(__version__), Version(releases[0][1])
+    assert version.is_devrelease == bool(unreleased.strip())
+    assert version > newest if version.is_devrelease else version == newest
     dates = [release[2] for release in releases]
     assert dates == sorted(dates, reverse=True)

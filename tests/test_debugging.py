@@ -171,7 +171,7 @@ def test_an_unknown_row_and_a_lost_function_are_told(home, unchanged):
         plant(), "LOST", "def nowhere(inputs, context): return context.read(inputs[0])"
     )
     assert trial.succeeded
-    assert "module's source cannot be had" in trial.source_note
+    assert "module's source is not available" in trial.source_note
 
 
 def test_trying_a_cell_compares_with_the_table(home, unchanged):
@@ -235,7 +235,7 @@ def test_an_interrupted_trial_says_what_the_function_has_written(home):
         f"    write_deltalake({str(log.parent)!r}, context.read(inputs[0]), mode='append')\n"
         "    raise KeyboardInterrupt\n"
     )
-    with pytest.raises(KeyboardInterrupt, match=r"bronze\.x CHANGED by then"):
+    with pytest.raises(KeyboardInterrupt, match=r"bronze\.x CHANGED during the call"):
         try_transformation(plant(), "S1", cell)
     with pytest.raises(KeyboardInterrupt) as caught:
         try_transformation(plant(), "S1", "def double():\n    raise KeyboardInterrupt\n")

@@ -207,10 +207,42 @@ def test_bisect_accuses_no_only_commit_if_the_code_has_changed_too(project):
     assert [one.step for one in found.tries] == [1, 0]
 
 
+FUNCTIONS_WITH_A_FILE = FUNCTIONS.replace(
+    '    if (frame["x"] == 0).any():',
+    '    limit = context.read("data/limit.csv")["most"][0]\n    if (frame["x"] > limit).any():',
+)
+
+
+def test_bisect_accuses_no_only_commit_if_a_file_has_changed_too(tmp_path):
+    """A good run that read a file proves nothing, because a replay reads the file as it is now."""
+    project = Project(tmp_path, FUNCTIONS_WITH_A_FILE)
+    limit = project.home / "data" / "limit.csv"
+    limit.write_text("most\n9\n")
+    project.run(1, 2).raise_for_status()
+    project.put(3, 3)
+    limit.write_text("most\n0\n")
+    project.run(select=["S1"])
+    found = bisect(project.open(), "S1", lambda line: None)
+    assert found.culprit is None
+    assert found.conclusion.startswith("the tables are not the cause")
+
+
+def test_bisect_accuses_no_only_commit_if_a_library_is_another_one(project, monkeypatch):
+    """A good run with other versions of the libraries does not take the place of a replay."""
+    with monkeypatch.context() as patched:
+        patched.setattr(pd, "__version__", "0.1")
+        project.run(1, 2).raise_for_status()
+    project.put(0, 3)
+    project.run(select=["S1"])
+    found = bisect(project.open(), "S1", lambda line: None)
+    assert found.culprit is not None
+    assert [one.step for one in found.tries] == [1, 0]
+
+
 def test_bisect_needs_a_good_and_a_bad_run(project):
     """Without a success and a later failure, bisect has nothing to search."""
     project.run(1, 2)
-    with pytest.raises(ConfigurationError, match="has no success of this transformation with"):
+    with pytest.raises(ConfigurationError, match="has no success of this transformation followed"):
         bisect(project.open(), "S1", lambda line: None)
 
 
@@ -300,7 +332,7 @@ def test_why_and_bisect_are_told_in_text_html_frames_and_json(broken):
         f"S1, run {broken.failed} (FAILED): ValueError: a zero; compared with"
     )
     assert lines[1].startswith("likeliest: input bronze.x v0 → v1 (WRITE by B1 in run ")
-    assert lines[-1] == "to find the commit: %odibi bisect S1"
+    assert lines[-1] == "to find the commit: odibi bisect S1"
     assert "likeliest: input bronze.x v0 → v1" in found._repr_html_()
     assert found.to_frame()["kind"].tolist() == ["input"]
     document = command(broken, "why S1 --json").to_dict()

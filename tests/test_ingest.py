@@ -1,11 +1,16 @@
 """The ready-made Bronze functions: every constant, and the refusals."""
 
 import datetime as dt
+import re
 import sqlite3
 import threading
+import zipfile
+from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 from openpyxl import Workbook
@@ -15,10 +20,12 @@ from postgres import postgres_url
 from odibi_nb import ingest
 from odibi_nb.core.functions.registry import FunctionRegistry, accepted_keywords
 from odibi_nb.core.model.attempt_control import AttemptControl
+from odibi_nb.core.model.checks import Rule
 from odibi_nb.core.model.engine import Engine
 from odibi_nb.core.running.context import ExecutionContext, current_context
 from odibi_nb.engines.pandas.engine import PandasEngine
-from odibi_nb.errors import DataError, RevokedError, TableNotFoundError
+from odibi_nb.engines.pandas.frames import to_arrow
+from odibi_nb.errors import DataCheckError, DataError, RevokedError, TableNotFoundError
 from odibi_nb.storage.sql_frames import SqlSource
 
 __all__ = ["postgres_url"]
@@ -227,6 +234,45 @@ def test_a_query_has_bound_parameters(context, erp):
     assert frame.columns.tolist() == ["id"]
     assert len(frame) == 0
     assert "day" in refusal(ingest.load_sql, context, connection="erp", query=query)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("'1 day'::interval", "durations"),
+        ("int4range(1, 5)", "the type Range ([1, 5))"),
+        ("'10.0.0.1'::inet", "the type IPv4Address (10.0.0.1)"),
+        ("gen_random_uuid()", "holds a UUID"),
+        ("'12:00'::time", "holds a time of day"),
+        (
+            "'1234567890123456789012345678901234567890.5'::numeric",
+            "decimals of more than 38 digits",
+        ),
+    ],
+)
+def test_types_of_a_database_that_no_table_has(context, postgres_url, value, words):
+    """A value of a type that tables do not have is refused with the cast for the query."""
+    text = refusal(ingest.load_sql, context, url=postgres_url, query=f"SELECT {value} AS a")
+    assert words in text
+    assert 'cast it in a "query", such as CAST(a AS VARCHAR(50))' in text
+    query = f"SELECT CAST({value} AS VARCHAR(50)) AS a"
+    assert len(load(ingest.load_sql, context, url=postgres_url, query=query)) == 1
+
+
+def test_colons_in_text_are_no_parameters(context, erp, postgres_url):
+    """Only SQL's own :names are parameters: not those in strings, names and comments, and before ::type."""
+    query = """SELECT '{"a":1} :day C\\:x' AS "a:day" /* :b */ -- :c
+    FROM (SELECT 1 AS n) AS o WHERE 'tu' = :day"""
+    how = {"query": query, "params": {"day": "tu"}}
+    for place in ({"connection": "erp"}, {"url": postgres_url}):
+        frame = load(ingest.load_sql, context, **place, **how)
+        assert frame.to_dict("list") == {"a:day": ['{"a":1} :day C\\:x']}
+    query = "SELECT :n::bigint AS n, '{\"a\":7}'::jsonb ->> 'a' AS a, $$:day$$ AS d, '12:30'::time::text AS t"
+    frame = load(ingest.load_sql, context, url=postgres_url, query=query, params={"n": 5})
+    assert frame.iloc[0].tolist() == [5, "7", ":day", "12:30:00"]
+    text = refusal(ingest.load_sql, context, connection="erp", query="SELECT ':a', :b")
+    assert "'b'" in text
+    assert "'a'" not in text
 
 
 def test_queries_do_not_change_the_database(context, erp):
@@ -463,6 +509,188 @@ def test_sources_with_other_types_change_no_value(context, tmp_path):
     assert 'give "schema": {"id": "string"}' in text
 
 
+def stored(function, context, **constants):
+    """Return the type and the values of each column as a load stores them in a table."""
+    rows = to_arrow(load(function, context, **constants), "t")
+    return {field.name: (str(field.type), rows[field.name].to_pylist()) for field in rows.schema}
+
+
+BIG = 2**53 + 1
+
+
+def test_a_column_that_only_one_source_has_keeps_type_and_values(context, tmp_path):
+    """Columns that appear later, or are gone again, stay whole numbers and booleans: no id is rounded."""
+    (tmp_path / "a.csv").write_text("id\n1\n")
+    (tmp_path / "b.csv").write_text(f"id,big,ok\n2,{BIG},true\n")
+    found = stored(ingest.load_csv, context, source=["a.csv", "b.csv", "a.csv"])
+    assert found["big"] == ("int64", [None, BIG, None])
+    assert found["ok"] == ("bool", [None, True, None])
+    (tmp_path / "in").mkdir()
+    for name, columns in (("1", {"id": [1]}), ("2", {"big": [BIG], "u": pa.array([7], "uint8")})):
+        pq.write_table(pa.table(columns), tmp_path / "in" / f"{name}.parquet")
+    found = stored(ingest.load_parquet, context, source="in")
+    assert found == {
+        "id": ("int64", [1, None]),
+        "big": ("int64", [None, BIG]),
+        "u": ("int16", [None, 7]),
+    }
+
+
+def test_booleans_of_one_source_do_not_become_numbers_of_another(context, tmp_path):
+    """True beside 5 is refused with the schema that helps. It does not become 1."""
+    (tmp_path / "a.csv").write_text("v\ntrue\n")
+    (tmp_path / "b.csv").write_text("v\n5\n")
+    (tmp_path / "c.csv").write_text("v\n5.5\n")
+    for other in ("b.csv", "c.csv"):
+        text = refusal(ingest.load_csv, context, source=["a.csv", other])
+        assert text.startswith("load_csv: column 'v' mixes booleans and numbers (True, 5")
+    found = stored(ingest.load_csv, context, source=["a.csv", "b.csv"], schema={"v": "string"})
+    assert found == {"v": ("string", ["true", "5"])}
+
+
+def test_gaps_in_one_source_and_fractions_in_another_are_numbers(context, tmp_path):
+    """A whole number with a gap beside a fraction is loaded as a float."""
+    for name, values in (("a", [1, None]), ("b", [1.5, 2.5])):
+        pq.write_table(pa.table({"n": values}), tmp_path / f"{name}.parquet")
+    found = stored(ingest.load_parquet, context, source=["a.parquet", "b.parquet"])
+    assert found == {"n": ("double", [1.0, None, 1.5, 2.5])}
+
+
+def test_exact_decimals_and_floats_of_different_sources_are_refused(context, tmp_path):
+    """A number of more than 64 bits beside a fraction of another file is refused, with advice for a row."""
+    (tmp_path / "a.csv").write_text("n\n12345678901234567890\n")
+    (tmp_path / "b.csv").write_text("n\n5.5\n")
+    text = refusal(ingest.load_csv, context, source=["a.csv", "b.csv"])
+    assert "mixes exact decimals and floats (12345678901234567890, 5.5)" in text
+    assert 'give "schema": {"n": "string"}' in text
+    (tmp_path / "c.csv").write_text("other\n1\n")
+    found = stored(ingest.load_csv, context, source=["a.csv", "c.csv", "a.csv"])
+    wide = Decimal(12345678901234567890)
+    assert found["n"] == ("decimal128(38, 0)", [wide, None, wide])
+
+
+@pytest.mark.parametrize("kind", ["int", "bigint", "double", "float", "decimal(38,0)"])
+def test_times_do_not_become_numbers(context, tmp_path, kind):
+    """A schema that declares times as numbers is refused: no unit and no first day is known."""
+    columns = {
+        "at": [dt.datetime(2024, 1, 1)],
+        "day": [dt.date(2024, 1, 1)],
+        "time": [dt.time(1)],
+        "long": [dt.timedelta(1)],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    workbook(tmp_path / "t.xlsx", ["at"], [dt.datetime(2024, 1, 1)])
+    for name in columns:
+        text = refusal(ingest.load_parquet, context, source="t.parquet", schema={name: kind})
+        assert f"column '{name}', row 1" in text
+        assert f"does not fit type {kind}" in text
+    text = refusal(ingest.load_excel, context, source="t.xlsx", schema={"at": kind})
+    assert f"does not fit type {kind}" in text
+
+
+def test_numbers_beyond_a_floats_range_do_not_become_infinite(context, tmp_path):
+    """A declared float refuses 1e39 and a double 1e400; without a schema 1e400 stays text; inf is infinite."""
+    (tmp_path / "a.csv").write_text("f,d,i\n1e39,1e400,inf\n1,1,-Infinity\n")
+    (tmp_path / "a.json").write_text('[{"d": 1e400, "i": Infinity}]')
+    pq.write_table(pa.table({"f": [1e39]}), tmp_path / "a.parquet")
+    for kind, column in (("float", "f"), ("double", "d")):
+        text = refusal(ingest.load_csv, context, source="a.csv", schema={column: kind})
+        assert f"column '{column}', line 2: '1e" in text
+    text = refusal(ingest.load_parquet, context, source="a.parquet", schema={"f": "float"})
+    assert "does not fit type float" in text
+    assert "1e400" in refusal(ingest.load_json, context, source="a.json", schema={"d": "double"})
+    found = stored(ingest.load_csv, context, source="a.csv", schema={"i": "float"})
+    assert found["d"] == ("string", ["1e400", "1"])
+    assert found["i"] == ("float", [float("inf"), float("-inf")])
+    found = stored(ingest.load_json, context, source="a.json")
+    assert found == {"d": ("string", ["1e400"]), "i": ("double", [float("inf")])}
+
+
+@pytest.mark.parametrize("days", ["12/31/2024\n01/02/2024", "01/02/2024\n12/31/2024"])
+@pytest.mark.parametrize("kind", ["date", "timestamp"])
+def test_the_day_comes_first_in_every_date(context, tmp_path, days, kind):
+    """With dayfirst, a date whose day is not first is refused, whichever row it is in."""
+    (tmp_path / "a.csv").write_text(f"d\n{days}\n")
+    how = {"source": "a.csv", "schema": {"d": kind}, "options": {"dayfirst": True}}
+    assert "'12/31/2024' does not fit" in refusal(ingest.load_csv, context, **how)
+    (tmp_path / "a.csv").write_text("d\n31/12/2024\n01/02/2024\n")
+    values = load(ingest.load_csv, context, **how)["d"]
+    assert [(value.month, value.day) for value in values] == [(12, 31), (2, 1)]
+
+
+def test_bytes_that_are_not_text_are_named(context, tmp_path):
+    """A binary column that is declared as text is refused with column and row if it is not UTF-8."""
+    pq.write_table(pa.table({"b": [b"ok", None, b"\xff"]}), tmp_path / "b.parquet")
+    text = refusal(ingest.load_parquet, context, source="b.parquet", schema={"b": "string"})
+    assert "column 'b', row 3: b'\\xff' does not fit type string" in text
+
+
+def test_values_of_secret_columns_are_not_shown(context, tmp_path):
+    """A message about a value of a column called password, also as a key or in a check, does not show it."""
+    (tmp_path / "a.csv").write_text("id,password\n1,hunter2\n2,hunter2\n")
+    how = {"source": "a.csv", "schema": {"password": "int"}}
+    assert "column 'password', line 2: '***' does not fit" in refusal(
+        ingest.load_csv, context, **how
+    )
+    frame = load(ingest.load_csv, context, source="a.csv")
+    with pytest.raises(DataError, match=r"password='\*\*\*' \(2 rows\)"):
+        context.write(frame, {"table": "t.a", "mode": "merge", "keys": ["password"]})
+    context.checks = (
+        Rule(kind="unique", text="unique(password)", table="t.a", columns=("password",)),
+    )
+    with pytest.raises(DataCheckError) as caught:
+        context.write(frame, "t.a")
+    assert "2 of 2 rows" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_key_that_an_object_has_twice_is_refused(context, tmp_path):
+    """JSON data with a duplicate key is refused, also in nested objects, because a value would be lost."""
+    for text, place in (
+        ('[{"a": 1, "b": 2, "a": 3}]', "a.json: an"),
+        ('[{"n": {"a": 1, "a": 3}}]', "a.json: an"),
+        ('{"b": 1}\n{"a": 1, "a": 3}\n', "a.jsonl: line 2: an"),
+    ):
+        path = tmp_path / place.partition(":")[0]
+        path.write_text(text)
+        found = refusal(ingest.load_json, context, source=path.name)
+        assert f"{place} object has the key 'a' more than once" in found
+
+
+def test_types_that_no_table_has_are_named_without_code(context, tmp_path):
+    """Decimals of more than 38 digits are refused with the schema that loads them as text."""
+    number = Decimal("1" * 50)
+    pq.write_table(
+        pa.table({"d": pa.array([number], pa.decimal256(60, 2))}), tmp_path / "d.parquet"
+    )
+    text = refusal(ingest.load_parquet, context, source="d.parquet")
+    assert 'column \'d\' holds decimals of more than 38 digits: give "schema": {"d": "str' in text
+    how = {"source": "d.parquet", "schema": {"d": "string"}}
+    assert stored(ingest.load_parquet, context, **how) == {"d": ("string", [f"{number}.00"])}
+
+
+@pytest.mark.parametrize("new", [None, 5, ["x"]])
+def test_new_names_are_text(context, sensors, new):
+    """`rename` to null or to a list is refused, and makes no column called None."""
+    text = refusal(ingest.load_csv, context, source=sensors, rename={"Value": new})
+    assert text == f"load_csv: rename gives 'Value' {new!r}, which is not text"
+
+
+def test_a_column_that_is_selected_twice_is_named(context, sensors):
+    """`columns` with one name twice is refused in words for a row."""
+    text = refusal(ingest.load_csv, context, source=sensors, columns=["id", "id"])
+    assert "two columns are called 'id' and 'id'" in text
+    assert 'by "columns"' in text
+
+
+def test_a_query_keeps_large_numbers_beside_fractions(context, erp):
+    """SQLite's columns may mix types. A number that a float would round is refused, with advice for a query."""
+    for values in (f"SELECT {BIG} AS v UNION ALL SELECT 1.5", "SELECT 1 AS v UNION ALL SELECT 'x'"):
+        text = refusal(ingest.load_sql, context, connection="erp", query=values)
+        assert 'cast it in a "query", such as CAST(v AS VARCHAR(50))' in text
+        assert "schema" not in text
+
+
 def test_a_folders_files_have_one_type_for_a_column(context, tmp_path):
     """Files of one folder are one table: 007 is text if another file has A1."""
     (tmp_path / "in").mkdir()
@@ -485,6 +713,27 @@ def test_a_cell_far_out_is_named_before_memory_is_filled(context, tmp_path):
     assert "17,179,869,184 cells, and only 3 of them a value" in text
     frame = load(ingest.load_excel, context, source="far.xlsx", options={"sheet_name": "Good"})
     assert frame["m"].tolist() == [1]
+
+
+def test_a_formula_without_a_result_is_named(context, tmp_path):
+    """A workbook whose formulas no program has calculated is refused: it would be loaded as gaps."""
+    workbook(tmp_path / "f.xlsx", ["a", "b"], [1, "=A2*2"])
+    text = refusal(ingest.load_excel, context, source="f.xlsx")
+    assert "f.xlsx: cell B2 has a formula without a result: open the workbook in Excel" in text
+    frame = load(ingest.load_excel, context, source="f.xlsx", options={"usecols": "A"})
+    assert frame.to_dict("list") == {"a": [1]}
+    for result, values in (
+        ('<c r="B2"><f>A2*2</f><v>2</v></c>', [2]),
+        ('<c r="B2" t="str"><f>""</f><v></v></c>', [None]),
+    ):
+        with zipfile.ZipFile(tmp_path / "f.xlsx") as book:
+            parts = {name: book.read(name) for name in book.namelist()}
+        sheet = "xl/worksheets/sheet1.xml"
+        parts[sheet] = re.sub(rb'<c r="B2".*?</c>', result.encode(), parts[sheet])
+        with zipfile.ZipFile(tmp_path / "f.xlsx", "w") as book:
+            for name, part in parts.items():
+                book.writestr(name, part)
+        assert load(ingest.load_excel, context, source="f.xlsx")["b"].tolist() == values
 
 
 def test_formats_of_cells_are_no_cells(context, tmp_path):

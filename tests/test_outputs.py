@@ -98,10 +98,10 @@ def test_frames_of_other_libraries_are_told_how_to_become_ones(run):
         row("WRITES", lambda context: context.write(DataFrame(), "t.d")),
     ]
     reasons = {name: t.reason for name, t in run(*rows).transformations.items()}
-    assert reasons["POLARS"].endswith("which t.a cannot hold: give its .to_arrow()")
-    assert "give its .toPandas(), or the row" in reasons["SPARK"]
-    assert reasons["SERIES"].endswith("which t.c cannot hold: give its .to_frame()")
-    assert reasons["WRITES"].endswith("found DataFrame: give its .to_arrow()")
+    assert reasons["POLARS"].endswith("which t.a cannot hold: use its .to_arrow()")
+    assert "use its .toPandas(), or set" in reasons["SPARK"]
+    assert reasons["SERIES"].endswith("which t.c cannot hold: use its .to_frame()")
+    assert reasons["WRITES"].endswith("found DataFrame: use its .to_arrow()")
 
 
 @pytest.mark.parametrize("kind", [lambda t: t, lambda t: t.to_batches()[0]])
@@ -150,7 +150,7 @@ def test_an_output_that_nobody_wrote_is_a_warning_of_the_run(run):
     told = "output not written: the function neither returned nor wrote"
     to_do = 'return its DataFrame, or give the output "optional": true in the row'
     assert result.warnings == [
-        f"A: bronze.a: {told} bronze.a, and the table is as it was: {to_do}",
+        f"A: bronze.a: {told} bronze.a, and the table is unchanged: {to_do}",
         f"B: b.b: {told} b.b, and the table does not exist: {to_do}",
     ]
     assert [c.status for c in result.transformations["A"].checks] == ["not written"]

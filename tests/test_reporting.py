@@ -223,7 +223,7 @@ def test_a_report_replaces_only_a_report(reported, tmp_path):
     for path in (out, tmp_path / "note.txt"):
         path.write_text("mine") if path.name == "note.txt" else None
         before = path.read_text()
-        with pytest.raises(ConfigurationError, match="is no unchanged report"):
+        with pytest.raises(ConfigurationError, match="is not an unchanged report"):
             save_report(report, path)
         assert path.read_text() == before
         save_report(report, path, force=True)

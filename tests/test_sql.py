@@ -7,7 +7,7 @@ from real_project import make_project, registry_row
 
 from odibi_nb.api import GenericProjectOrchestrator
 from odibi_nb.core.functions.registry import module_allowed
-from odibi_nb.core.model.sql_rows import place_named
+from odibi_nb.core.model.sql_rows import place_named, sql_of
 from odibi_nb.core.rehearsal.bisection import bisect
 from odibi_nb.core.rehearsal.causes import causes_of
 from odibi_nb.debugging import load_transformation, try_transformation
@@ -198,6 +198,12 @@ def test_a_wrong_column_has_its_place(project):
     assert opened.run(select=["S1"]).transformations["S1"].traceback == ""
 
 
+def test_a_table_is_read_once_and_an_odd_name_is_the_engines_affair():
+    """A table that a query names twice is one edge; a name with too many parts is refused by the engine."""
+    assert len(sql_of("SELECT * FROM a.b JOIN a.b AS c USING (x)", {}, "pandas").tables) == 1
+    assert sql_of("SELECT * FROM a.b.c.d", {}, "pandas").tables == ()
+
+
 def test_names_of_spark_are_found():
     """Spark's errors name columns and tables in backticks, with parts that the query may omit."""
     text = "SELECT a.`odd name`\nFROM gold.t AS a WHERE zz > 1"
@@ -205,6 +211,7 @@ def test_names_of_spark_are_found():
     assert place_named("`odd name` is missing", text, "spark") == "line 1, column 10"
     assert place_named("'gold.t' does not exist", text, "spark") == "line 2, column 6"
     assert place_named("no name", text, "spark") == ""
+    assert place_named("column `zz` is missing", "SELECT 'open, zz", "spark") == ""
     message = 'Function with name zz does not exist!; Did you mean "a"? - in: SELECT "t"'
     assert place_named(message, text, "pandas") == "line 2, column 24"
 
@@ -229,7 +236,7 @@ def test_load_and_try(project):
     assert try_transformation(opened, "S1").source_diff == ""
     assert (
         try_transformation(opened, "S1", DOUBLED).source_note
-        == "the row has the cell's query already"
+        == "the row already has the cell's query"
     )
 
 

@@ -25,7 +25,7 @@ YES = frozenset({"y", "yes"})
 
 
 def apply(arguments: argparse.Namespace, face: Face) -> str:
-    """Write the last tried version of a function, or the one of a file, into the project's module."""
+    """Write a tried function into the project's module: the last tried version, or the version in a file."""
     orchestrator = open_project(arguments, log_level="ERROR")
     where, folder = f"apply {arguments.id}", orchestrator.manifest.folder
     edit = (
@@ -35,7 +35,9 @@ def apply(arguments: argparse.Namespace, face: Face) -> str:
     )
     if edit is None:
         how = face.spell(["try", arguments.id]).replace("%odibi", "%%odibi")
-        message = f"no version of it was tried here with success: {how} first, or --from FILE"
+        message = (
+            f"no version of it has been tried successfully here: {how} first, or use --from FILE"
+        )
         raise ConfigurationError(where, [message])
     shown = shown_file(edit.source.file)
     if edit.problems:
@@ -56,7 +58,7 @@ def _confirm(edit: ModuleEdit, shown: str, face: Face, where: str) -> None:
     face.say(edit.diff)
     answer = face.ask(f"Write {shown} ({edit.size})? y/n: ").strip().lower()
     if answer not in YES:
-        raise ConfigurationError(where, [f"not confirmed: {shown} is as it was"])
+        raise ConfigurationError(where, [f"not confirmed: {shown} is unchanged"])
 
 
 def _edit_from(

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 def why(arguments: argparse.Namespace, face: Face) -> CausesView | WhyDocument:
     """Compare a transformation's last success with its failure, or two runs."""
-    del face
     orchestrator = open_project(arguments, log_level="ERROR")
     try:
-        view = CausesView(causes_of(orchestrator, arguments.id, arguments.run or ()), make_frame)
+        found = causes_of(orchestrator, arguments.id, arguments.run or ())
     finally:
         orchestrator.close()
+    view = CausesView(found, make_frame, face.spell(["bisect", arguments.id]))
     return view.document() if arguments.json else view
 
 

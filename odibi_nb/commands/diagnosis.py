@@ -30,8 +30,8 @@ from odibi_nb.wiring import (
     lake_root,
     make_frame,
     make_registry,
-    missing_schemas,
     registry_needs_start,
+    rights_to_write,
     spark_session,
 )
 
@@ -88,7 +88,7 @@ class Diagnosis(Records):
 
     @property
     def exit_code(self) -> int:
-        """0 without problems, 2 if a problem is in the user's input, otherwise 1, as for a run."""
+        """Exit code: 0 without problems, 2 if a problem is in the user's input, otherwise 1."""
         return max((row[EXIT_CODE] for row in self.rows), default=0)
 
 
@@ -162,7 +162,7 @@ def _settings() -> Iterator[Row]:
         value, source = settings.resolve(name, default=DEFAULTS[name]())
         yield _row(f"setting {name}", NOTE, "(none)" if value in (None, ()) else value, source)
     for text in unknown_variables(os.environ):
-        yield _row("environment variable", NOTE, f"{text} is no setting", "environment")
+        yield _row("environment variable", NOTE, f"{text} is not a setting", "environment")
 
 
 def _libraries() -> Iterator[Row]:
@@ -195,7 +195,7 @@ def _collisions() -> Iterator[Row]:
     instead = "call odibi-nb, or python -m odibi_nb"
     others = [name for name in _owners_of_command("odibi") if not _is_ours(name)]
     if others:
-        text = f"{', '.join(others)} installs a command called odibi, too: {instead}"
+        text = f"{', '.join(others)} also installs a command odibi: {instead}"
         yield _row("command odibi", NOTE, text)
     found = shutil.which("odibi")
     if found is None:
@@ -206,7 +206,7 @@ def _collisions() -> Iterator[Row]:
         yield _row("command odibi", OK, found)
     foreign = [name for name in _owners_of_module("odibi_nb") if not _is_ours(name)]
     if foreign:
-        text = f"{', '.join(foreign)} installs a module odibi_nb, too: uninstall one of them"
+        text = f"{', '.join(foreign)} also installs a module odibi_nb: uninstall one of them"
         yield _row("module odibi_nb", BAD, text)
 
 
@@ -268,7 +268,7 @@ def _project(arguments: argparse.Namespace) -> Iterator[Row]:
         yield from _guarded("registry", lambda: [_registry(orchestrator)])
         spark = orchestrator.engine == "spark"
         yield from _guarded("spark" if spark else "engine", lambda: _engine(orchestrator))
-        yield from _guarded("lake", lambda: [_lake(orchestrator)])
+        yield from _guarded("lake", lambda: _lake(orchestrator))
         yield _folder("state", str(orchestrator.state_dir))
     finally:
         orchestrator.close()
@@ -277,7 +277,7 @@ def _project(arguments: argparse.Namespace) -> Iterator[Row]:
 def _registry(orchestrator: GenericProjectOrchestrator) -> Row:
     source = make_registry(orchestrator.place())
     if registry_needs_start(orchestrator.place()):
-        return _row("registry", NOTE, "not looked at: that would start a session", source.name)
+        return _row("registry", NOTE, "not checked: that would start a session", source.name)
     rows = list(source.fetch(orchestrator.project, orchestrator.env))
     if not rows:
         return _row(
@@ -286,22 +286,23 @@ def _registry(orchestrator: GenericProjectOrchestrator) -> Row:
     return _row("registry", OK, counted(len(rows), "row"), source.name)
 
 
-def _lake(orchestrator: GenericProjectOrchestrator) -> Row:
+def _lake(orchestrator: GenericProjectOrchestrator) -> list[Row]:
     catalog = catalog_of(orchestrator.place())
     if catalog is None:
-        return _folder("lake", lake_root(orchestrator.place()))
+        return [_folder("lake", lake_root(orchestrator.place()))]
     named = f"catalog {catalog or 'of the Spark session'}"
-    missing = missing_schemas(orchestrator.place(), _tables(orchestrator))
-    if missing is None:
-        return _row(
-            "lake",
-            NOTE,
-            f"{named}: not looked at: doctor starts no session, and uses none that odibi_nb started",
-        )
-    if missing:
-        needs = f"the first write creates {', '.join(missing)}, and needs the right CREATE SCHEMA"
-        return _row("lake", NOTE, f"{named}: can be used; {needs}")
-    return _row("lake", OK, f"{named}: can be used, and has all schemas")
+    rights = rights_to_write(orchestrator.place(), _tables(orchestrator))
+    if rights is None:
+        why = "doctor neither starts a session nor uses one that odibi_nb started"
+        return [_row("lake", NOTE, f"{named}: not checked: {why}")]
+    has = "and has all schemas"
+    if rights.new_schemas:
+        has = f"the first write creates {', '.join(rights.new_schemas)}"
+    if rights.unknown:
+        has += f"; whether you have {' and '.join(rights.unknown)} is known only with a write"
+    state = NOTE if rights.new_schemas or rights.unknown else OK
+    missing = [_row("lake", BAD, f"a right is missing: ask for: {one}") for one in rights.missing]
+    return [_row("lake", state, f"{named}: can be used, {has}"), *missing]
 
 
 def _tables(orchestrator: GenericProjectOrchestrator) -> Iterator[str]:

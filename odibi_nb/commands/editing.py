@@ -40,7 +40,7 @@ BODY = "the cell's body"
 MAX_DIFF = 400
 """Maximum number of lines of a diff, because a notebook stores all of them."""
 MAX_LINE = 500
-_SAY = "say --project and --env"
+_SAY = "give --project and --env"
 _COLUMNS = tuple(
     c for c in (*SEED_COLUMNS, *OPTIONAL_COLUMNS) if c not in {"created_at", "updated_at"}
 )
@@ -152,7 +152,7 @@ def confirm_deletion(face: Face, edit: RegistryEdit) -> None:
     """
     count = counted(len(edit.deleted), "row")
     if face.ask is None:
-        raise ConfigurationError(edit.where, [f"{count} would be deleted: confirm it with --yes"])
+        raise ConfigurationError(edit.where, [f"{count} would be deleted: confirm with --yes"])
     typed = face.ask(f"Delete {count}? [y/N] ").strip()
     if typed.casefold() not in {"y", "yes"}:
         raise ConfigurationError(edit.where, ["not confirmed: nothing was changed"])
@@ -200,7 +200,7 @@ def _merged(row: Row, existing: dict[str, Row], orchestrator: GenericProjectOrch
         name = given["transformation_id"]
         raise ConfigurationError(
             BODY,
-            [f"row {name!r} is of {merged['project']!r}, env {merged['environment']}: {_SAY}"],
+            [f"row {name!r} belongs to {merged['project']!r}, env {merged['environment']}: {_SAY}"],
         )
     return merged
 

@@ -117,10 +117,10 @@ def _function_facts(
             yield Fact(f"{name} =", text)
     unused = [name for name in SEED_KEYWORDS if name not in planned.keywords]
     if unused:
-        yield Fact("does not take", ", ".join(unused))
+        yield Fact("not passed", ", ".join(unused))
     doc = inspect.getdoc(planned.fn)
     if doc:
-        yield Fact("says", doc)
+        yield Fact("docstring", doc)
 
 
 def _declared(fn: Callable[..., Any]) -> str:
@@ -180,7 +180,7 @@ def _settings(
         if name in constants:
             yield Fact(name, f"{as_json(constants[name])} ({_CONSTANT})")
     if row.expected_seconds is not None:
-        yield Fact("takes", f"{row.expected_seconds:,.2f} s (median of its last successes)")
+        yield Fact("usual time", f"{row.expected_seconds:,.2f} s (median of its last successes)")
 
 
 def _neighbours(rehearsal: Rehearsal) -> Iterator[Fact]:

@@ -55,8 +55,8 @@ class Face:
         background: starts a run in the background and returns it, for a project, an action and a UI;
             None if that is impossible.
         spell: returns the words of a command as a person types it here.
-        watch: follows a run that goes on, with a UI. Returns its status once it has ended;
-            "" if it still goes on.
+        watch: follows a run in progress, with a UI. Returns the status of the run once it has
+            ended; "" if it is still in progress.
         panel: returns a panel for a project, env, engine and path of the manifest, each possibly
             None; None if no panel can be shown.
     """

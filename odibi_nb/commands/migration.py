@@ -68,12 +68,12 @@ class MigrationReport(Records):
 
     @property
     def exit_code(self) -> int:
-        """1 if a place must change, otherwise 0."""
+        """Exit code: 1 if a place must change, otherwise 0."""
         return int(any(row["state"] == MUST for row in self.rows))
 
 
 def migration(arguments: argparse.Namespace) -> MigrationReport:
-    """List what of a project needs a change. Reads files and the registry, and writes nothing."""
+    """List the places of a project that need a change. Reads files and the registry, and writes nothing."""
     manifest = _manifest(arguments)
     home = manifest.folder
     found = [*_in_manifest(manifest), *_in_files(home)]
@@ -195,7 +195,7 @@ def _in_node(node: ast.AST, place: str) -> Iterator[Finding]:
             yield Finding(place, MUST, f"event {event!r}", f"it is called {RENAMED[event].value!r}")
         if name in _WRITERS:
             change = "works; context.write, or a returned frame, adds checks, row counts, retries and cancel"
-            yield Finding(place, LOOK, f"a write past context: {name}", change)
+            yield Finding(place, LOOK, f"a write that bypasses context: {name}", change)
 
 
 def _in_import(module: str, names: Iterable[str], place: str) -> Iterator[Finding]:
@@ -238,18 +238,18 @@ def _in_registry(arguments: argparse.Namespace, manifest: ProjectManifest) -> It
             log_level="ERROR",
         )
     except OdibiError as exc:
-        yield Finding("registry", LOOK, _first_line(exc), "mend this first, then call doctor again")
+        yield Finding("registry", LOOK, _first_line(exc), "fix this first, then run doctor again")
         return
     try:
         source = make_registry(orchestrator.place())
         rows = [*source.fetch(orchestrator.project, orchestrator.env)]
         yield from _in_rows(rows, manifest, source.name)
         for problem in orchestrator.plan().problems:
-            yield Finding(f"{source.name}, {problem.where}", MUST, problem.message, "mend the row")
+            yield Finding(f"{source.name}, {problem.where}", MUST, problem.message, "fix the row")
     except RegistryError as exc:
-        yield Finding("registry", MUST, _first_line(exc), "mend this first, then call doctor again")
+        yield Finding("registry", MUST, _first_line(exc), "fix this first, then run doctor again")
     except OdibiError as exc:
-        yield Finding("registry", LOOK, _first_line(exc), "mend this first, then call doctor again")
+        yield Finding("registry", LOOK, _first_line(exc), "fix this first, then run doctor again")
     finally:
         orchestrator.close()
 
@@ -272,7 +272,10 @@ def _in_rows(rows: Iterable[Any], manifest: ProjectManifest, name: str) -> Itera
             yield Finding(where, LOOK, "outputs as texts", change)
         if str(row.get("module", "")).startswith(f"{ORIGINAL}."):
             yield Finding(
-                where, MUST, f"module {row['module']}", "name a module of yours, or odibi_nb.ingest"
+                where,
+                MUST,
+                f"module {row['module']}",
+                "name one of your modules, or odibi_nb.ingest",
             )
         if row.get("step") is not None:
             stepped.add(str(row.get("layer")))

@@ -31,7 +31,7 @@ class Channels:
 
     @property
     def exit_code(self) -> int:
-        """1 if a message could not be sent."""
+        """Exit code: 1 if a message could not be sent, otherwise 0."""
         return int(self.failed)
 
     def to_frame(self) -> Any:

@@ -154,7 +154,7 @@ def history(arguments: argparse.Namespace, face: Face) -> Records | HistoryDocum
 
 
 def _runs(orchestrator: GenericProjectOrchestrator, limit: int) -> list[dict[str, Any]]:
-    """Return the newest runs of the log, after the runs of any machine that have not ended."""
+    """Return the unfinished runs of all machines, then the newest runs in the log."""
     where = orchestrator.project, orchestrator.env
     sinks, tables = orchestrator.sinks(), orchestrator.run_state()
     unended = [] if tables is None else open_runs_elsewhere(tables, *where, sinks)
@@ -196,7 +196,7 @@ def cancel(arguments: argparse.Namespace, face: Face) -> str:
         raise ConfigurationError("cancel", ["nothing is running"])
     if len(chosen) > 1:
         run_names = ", ".join(folder.name for folder in chosen)
-        raise ConfigurationError("cancel", [f"say which run: {run_names}"])
+        raise ConfigurationError("cancel", [f"name the run: {run_names}"])
     if arguments.transformation:
         _check_transformation(chosen[0], arguments.transformation)
     journal.request_cancel(chosen[0], arguments.transformation or "")
@@ -209,19 +209,19 @@ def cancel(arguments: argparse.Namespace, face: Face) -> str:
 
 
 def _cancelled_elsewhere(arguments: argparse.Namespace, here: list[str]) -> str:
-    """Ask the run of another machine to end, and return the answer; "" if the request is not for one."""
+    """Ask a run on another machine to end, and return the answer; "" if no other machine has such a run."""
     if (here and not arguments.run_id) or arguments.run_id in here:
         return ""
     row = arguments.transformation or ""
     away = [run for run, _ in runs_away(arguments)]
     if len(away) > 1:
         names = ", ".join(run.run_id for run in away)
-        raise ConfigurationError("cancel", [f"say which run: {names}"])
+        raise ConfigurationError("cancel", [f"name the run: {names}"])
     for run in away:
         if run.cancel(row):
             what = f"transformation {row} of run" if row else "run"
             return (
-                f"asked {what} {run.run_id} on {run.owner.host} to end: it looks every "
+                f"asked {what} {run.run_id} on {run.owner.host} to end: it checks for requests every "
                 f"{BEAT_SECONDS:g} s"
             )
     return ""

@@ -113,7 +113,7 @@ def build_parser(prog: str = "odibi") -> CommandParser:
     notify = _command(
         commands,
         "notify",
-        "list the channels of notifications, and send what waits",
+        "list the channels of notifications, and send waiting messages",
         "notifying:notify",
     )
     _add_project(notify)
@@ -125,7 +125,7 @@ def build_parser(prog: str = "odibi") -> CommandParser:
     )
     cancel.add_argument("run_id", nargs="?", metavar="RUN_ID", help="id of the run (the only one)")
     cancel.add_argument("--transformation", metavar="ID", help="end only this transformation")
-    cancel.add_argument("--project", metavar="PROJECT", help="the run's project (the only one)")
+    _add_project_option(cancel, "the run's project")
     _add_manifest(cancel)
     return parser
 
@@ -144,13 +144,19 @@ def _command(commands: Any, name: str, text: str, handler: str) -> Any:
 
 def _add_project(parser: Any) -> None:
     parser.add_argument(
-        "project", nargs="?", metavar="PROJECT", help="name of the project (the only one)"
+        "project",
+        nargs="?",
+        type=_project,
+        metavar="PROJECT",
+        help="name of the project (the only one)",
     )
     _add_env(parser)
 
 
-def _add_project_option(parser: Any) -> None:
-    parser.add_argument("--project", metavar="PROJECT", help="name of the project (the only one)")
+def _add_project_option(parser: Any, text: str = "name of the project") -> None:
+    parser.add_argument(
+        "--project", type=_project, metavar="PROJECT", help=f"{text} (the only one)"
+    )
 
 
 def _add_run_id(parser: Any, text: str) -> None:
@@ -236,10 +242,10 @@ def _add_run(commands: Any) -> None:
 
 
 def _add_retry(commands: Any) -> None:
-    text = "run again the rows that did not succeed in a run, and the rows that need them"
+    text = "run the unsuccessful rows of a run again, and the rows that need them"
     retry = _command(commands, "retry", text, "running:retry")
     _add_run_id(retry, "id of the run ('last' for the newest)")
-    retry.add_argument("--project", metavar="PROJECT", help="the run's project (the only one)")
+    _add_project_option(retry, "the run's project")
     _add_env(retry)
     retry.add_argument(
         "--only-failed",
@@ -253,8 +259,8 @@ def _add_retry(commands: Any) -> None:
 def _add_rollback(commands: Any) -> None:
     text = "restore the tables that a run wrote"
     rollback = _command(commands, "rollback", text, "rollback:rollback")
-    _add_run_id(rollback, "id of the run ('last' for the newest that is no rollback)")
-    rollback.add_argument("--project", metavar="PROJECT", help="the run's project (the only one)")
+    _add_run_id(rollback, "id of the run ('last' for the newest that is not a rollback)")
+    _add_project_option(rollback, "the run's project")
     _add_env(rollback)
     _add_engine(rollback)
     rollback.add_argument(
@@ -293,7 +299,7 @@ def _add_compare(commands: Any) -> None:
         metavar="RUN_ID",
         help="id of the later run (the newest)",
     )
-    compare.add_argument("--project", metavar="PROJECT", help="the runs' project (the only one)")
+    _add_project_option(compare, "the runs' project")
     _add_env(compare)
 
 
@@ -547,7 +553,9 @@ def _add_troubleshooting(commands: Any) -> None:
     log.add_argument(
         "--run", metavar="RUN_ID", help="id of the run (the newest that has the transformation)"
     )
-    log.add_argument("--follow", action="store_true", help="go on until the transformation ends")
+    log.add_argument(
+        "--follow", action="store_true", help="show new lines until the transformation ends"
+    )
     why = _command(
         commands,
         "why",
@@ -588,7 +596,7 @@ def _add_troubleshooting(commands: Any) -> None:
         parser.add_argument(
             "--run",
             metavar="RUN_ID",
-            help=f"on the versions that it {which} in this run ('last' for the newest)",
+            help=f"read inputs at the versions that the row {which} in this run ('last' for the newest)",
         )
     for parser in (load, trial):
         parser.add_argument(
@@ -636,7 +644,9 @@ def _add_report(commands: Any) -> None:
         "--format", choices=["html", "md"], default="html", help="HTML page, or Markdown (html)"
     )
     report.add_argument(
-        "--force", action="store_true", help="also replace a file that is no report, or was changed"
+        "--force",
+        action="store_true",
+        help="also replace a file that is not a report, or  was changed",
     )
 
 
@@ -711,6 +721,13 @@ def _positive(text: str) -> int:
 
 def _not_negative(text: str) -> int:
     return _whole(text, 0, "0 or more")
+
+
+def _project(text: str) -> str:
+    """Return the name of a project. An empty one, as of an unset variable, does not mean the only project."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty: name a project, or leave the argument out")
+    return text
 
 
 def _whole(text: str, least: int, expected: str) -> int:

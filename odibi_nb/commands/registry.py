@@ -76,7 +76,7 @@ def import_rows(arguments: argparse.Namespace, face: Face) -> Records:
             f"⚠️ not imported: {other}. --all imports the rows of every project and environment"
         )
     for problem in rows_with_twins(rows)[:MAX_WARNED]:
-        face.say(f"⚠️ {problem}: stored as it is, but nothing will run until it is mended")
+        face.say(f"⚠️ {problem}: stored as it is, but nothing will run until it is fixed")
     for place in places:
         by_place.setdefault(place, Changes())
     counts = [_counts(place, changes) for place, changes in sorted(by_place.items())]
@@ -151,7 +151,7 @@ def _of_one_place(rows: Sequence[Row], own: Place, file: str) -> tuple[list[Row]
     texts = tuple(_others_text(place, ids) for place, ids in sorted(others.items()))
     if texts and not kept:
         problem = (
-            f"no row is of project {own.project!r}, env {own.environment!r}: nothing was written. "
+            f"no row belongs to project {own.project!r}, env {own.environment!r}: nothing was written. "
             "Name the project and --env of the rows, or import them with --all"
         )
         raise ConfigurationError(file, [*texts, problem])

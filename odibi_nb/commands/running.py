@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace, face: Face) -> Any:
 
 
 def _or_reason(arguments: argparse.Namespace, result: Any) -> Any:
-    """Return *result*, or the reason why nothing ran, unless the console shows it."""
+    """Return *result*. If nothing ran, return the reason instead, unless the console shows it already."""
     if arguments.background or result.run_id:
         return result
     return "\n".join(result.warnings) if arguments.log_level is None else ""

@@ -67,7 +67,7 @@ def init(arguments: argparse.Namespace, face: Face) -> str:
             path.write_text(text, encoding="utf-8")
     except OSError as exc:
         shutil.rmtree(home, ignore_errors=True)
-        reason = f"{exc.filename or home} cannot be written: {exc.strerror}: nothing was made"
+        reason = f"{exc.filename or home} cannot be written: {exc.strerror}: nothing was created"
         raise ConfigurationError("init", [reason]) from exc
     return "\n".join(
         [
@@ -107,7 +107,7 @@ def _free_place(name: str) -> Path:
     for path in manifest_paths(load_settings().project_dirs()):
         with contextlib.suppress(ManifestError):
             if ProjectManifest.from_json(path).project.casefold() == name.casefold():
-                message = f"{path.parent} is there already: nothing was made"
+                message = f"{path.parent} already exists: nothing was created"
                 raise ConfigurationError("init", [message])
     for number in itertools.count(1):
         called = folder_name(name) + (f"_{number}" if number > 1 else "")
@@ -115,7 +115,7 @@ def _free_place(name: str) -> Path:
         if not home.exists():
             return home
         if not (home / "manifest.json").exists():
-            raise ConfigurationError("init", [f"{home} is there already: nothing was made"])
+            raise ConfigurationError("init", [f"{home} already exists: nothing was created"])
     raise AssertionError  # the loop never ends
 
 

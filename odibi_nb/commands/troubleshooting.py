@@ -14,6 +14,7 @@ from odibi_nb.core.rehearsal.past_attempts import attempt_in
 from odibi_nb.core.runlog.attempt_logs import known_ids, last_failed, newest_attempts
 from odibi_nb.core.runlog.history import past_attempts, past_runs
 from odibi_nb.core.running.failure_frames import frames_of, headline
+from odibi_nb.core.running.failure_place import place_of
 from odibi_nb.core.running.held_memory import held_bytes, size_text
 from odibi_nb.core.running.kept_failures import FAILURES, KEPT, KEPT_BYTES, Failure
 from odibi_nb.core.text.spark_errors import is_spark_error, trace_apart
@@ -38,7 +39,7 @@ RUNS_LOOKED_AT = 50
 _WHY_NOT = (
     "the cause is a later change to its code, its constants, or an input without versions it failed"
 )
-_LATE = "the function itself ended well: Spark only finds such an error when the rows are written; "
+_LATE = "the function itself succeeded: Spark finds such an error only when the rows are written; "
 
 
 def load(arguments: argparse.Namespace, face: Face) -> LoadedTransformation:
@@ -56,7 +57,7 @@ def try_out(arguments: argparse.Namespace, face: Face) -> Trial:
     elif orchestrator.config.protected:
         face.say(
             f"⚠️ env {orchestrator.env!r} of {orchestrator.project!r} is protected, and `try` calls the function "
-            "there: it holds back the context's writes, and nothing that the function does by other means"
+            "there: it captures writes through the context, but no other effect of the function"
         )
     return try_transformation(
         orchestrator,
@@ -100,8 +101,8 @@ def _replayed(arguments: argparse.Namespace) -> FailureReport | str:
 
 
 def not_reproduced(trial: Trial) -> str:
-    """Return lines that say that a failed transformation no longer fails on the inputs of its run."""
-    how = "ran without an error" if trial.error is None else "was left in the debugger"
+    """Return the message for a failed transformation that now succeeds on the inputs of its run."""
+    how = "ran without an error" if trial.error is None else "was quit in the debugger"
     return "\n".join([f"{trial.transformation_id} {how}", *trial.inputs_of, _WHY_NOT])
 
 
@@ -119,7 +120,7 @@ def forget_failures() -> str:
     kept, size = len(FAILURES.newest_first()), size_text(FAILURES.held())
     FAILURES.clear()
     return (
-        f"let go of {kept} failure{'' if kept == 1 else 's'}, {size}: `debug` still has their logs"
+        f"released {kept} failure{'' if kept == 1 else 's'}, {size}: `debug` still has their logs"
     )
 
 
@@ -139,11 +140,12 @@ def kept_failure(arguments: argparse.Namespace) -> Failure | None:
 def _report(failure: Failure) -> FailureReport:
     trace, folded = trace_apart(failure.traceback)
     name, frames = failure.transformation_id, frames_of(failure.error)
+    place = place_of(failure.error)
     late = is_spark_error(failure.error) and all(frame.library for frame in frames)
     return FailureReport(
         transformation_id=name,
         run_id=failure.run_id,
-        headline=headline(failure.error),
+        headline=_with_hint(headline(failure.error), place.hint if place else ""),
         frames=() if late else tuple(frames),
         traceback="" if late else trace,
         jvm_trace=folded,
@@ -177,7 +179,7 @@ def _report_from_log(orchestrator: GenericProjectOrchestrator, name_or_last: str
     return FailureReport(
         transformation_id=last.transformation_id,
         run_id=last.run_id,
-        headline=last.error,
+        headline=_with_hint(last.error, last.hint),
         traceback=trace,
         jvm_trace=folded,
         log=_tail(last.log),
@@ -202,6 +204,10 @@ def _unknown(orchestrator: GenericProjectOrchestrator, name: str, run_id: str | 
     known = known_ids(orchestrator.state_dir, orchestrator.project, orchestrator.env, run_id)
     runs = f"run {run_id}" if run_id else "the stored runs"
     return f"no attempt of {name!r} in {runs}{did_you_mean(name, known)}"
+
+
+def _with_hint(error: str, hint: str) -> str:
+    return f"{error}\n{hint}" if hint else error
 
 
 def _tail(log: str) -> str:

@@ -1,4 +1,4 @@
-"""``watch`` and ``show``: a run that goes on, and a past one."""
+"""``watch`` and ``show``: a run in progress, and a past run."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 
 def watch(arguments: argparse.Namespace, face: Face) -> Any:
-    """Follow a run that goes on until it ends. Then, or if it has ended already, show it.
+    """Follow a run in progress until it ends, then show it. If it has ended already, show it at once.
 
-    Watching changes nothing: to end it leaves the run alone.
+    Watching has no effect on the run, and neither has stopping to watch it.
     """
     folder = _going_on(arguments)
     run = _elsewhere(arguments) if folder is None else FollowedRun(folder)
@@ -48,9 +48,10 @@ def watch(arguments: argparse.Namespace, face: Face) -> Any:
 
 
 def runs_away(arguments: argparse.Namespace) -> Iterator[tuple[RunElsewhere, str]]:
-    """Yield the runs of other machines that go on, and their environments.
+    """Yield each run in progress on another machine, with its environment.
 
-    Only the requested project is asked, or the only one that is found from here: a lake may be far away.
+    Look only at the requested project, or at the only project found from here, because each look may cost
+    requests to a remote lake.
     """
     named = arguments.project or arguments.manifest
     manifests = [open_manifest(arguments)] if named else found_manifests()[0]
@@ -75,25 +76,25 @@ def runs_away(arguments: argparse.Namespace) -> Iterator[tuple[RunElsewhere, str
 
 
 def _elsewhere(arguments: argparse.Namespace) -> RunElsewhere | None:
-    """Return the requested run if it goes on, on another machine."""
+    """Return the requested run if another machine runs it now."""
     found = [run for run, env in runs_away(arguments) if arguments.env in (None, env)]
     return max(found, key=lambda run: run.run_id, default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """The end of watching a run. *status* is "" if the run still goes on."""
+    """The end of watching a run. *status* is "" if the run is still in progress."""
 
     run_id: str
     status: str
 
     @property
     def exit_code(self) -> int:
-        """0 unless the run ended without success."""
+        """Exit code: 1 if the run ended without success, otherwise 0."""
         return 0 if self.status in ("", "success") else 1
 
     def __str__(self) -> str:
-        return f"run {self.run_id}: {self.status or 'it still goes on'}"
+        return f"run {self.run_id}: {self.status or 'still in progress'}"
 
 
 def show(arguments: argparse.Namespace, face: Face) -> ShownRun | HistoryDocument:
@@ -136,12 +137,12 @@ def _usual(
 
 
 def folders_going_on(arguments: argparse.Namespace) -> list[Path]:
-    """Return the folders of runs in progress, of the requested project or of all found from here."""
+    """Return the folders of runs in progress, of the requested project or of all projects found from here."""
     return sorted(folder for state in _states(arguments) for folder in live_runs(state))
 
 
 def _going_on(arguments: argparse.Namespace) -> Path | None:
-    """Return the folder of the requested run if it goes on; for ``last``, of the newest that does."""
+    """Return the folder of the requested run if it is in progress; for ``last``, of the newest such run."""
     named = open_manifest(arguments).project if arguments.project or arguments.manifest else ""
     found = []
     for folder in folders_going_on(arguments):

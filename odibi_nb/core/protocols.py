@@ -317,6 +317,20 @@ def watch_tables(engine: TableEngine, tables: Sequence[TableName]) -> Watch:
     return found
 
 
+class CatalogEngine(Protocol):
+    """Optional method of an engine whose session has a catalog that other lakes share."""
+
+    def shadowed(self) -> list[str]:
+        """Return a message for each table of the lake whose name belongs to another table in the catalog."""
+
+
+def shadowed_tables(engine: TableEngine) -> list[str]:
+    """Return the messages of `CatalogEngine.shadowed`; none for an engine without a catalog."""
+    find = getattr(engine, "shadowed", None)
+    found: list[str] = [] if find is None else find()
+    return found
+
+
 class RetryingEngine(Protocol):
     """Optional methods of an engine that can remove the rows that failed attempts appended."""
 
@@ -337,6 +351,9 @@ class VersionedEngine(Protocol):
 
         A table that does not exist, has no versions (a view), or cannot be read, is left out.
         """
+
+    def committed_at(self, table: TableName, version: int) -> dt.datetime | None:
+        """Return the time of a commit; None if it is not known without a request."""
 
     def commits(self, table: TableName, *, down_to: int = 0) -> list[TableCommit]:
         """Return the commits of *table* in its history, newest first, down to a version.
@@ -566,6 +583,8 @@ class RehearsingEngine(TableEngine, Protocol):
         """Return the facts from the metadata of *table*; None if it does not exist."""
 
 
+Measures = tuple[str, list[float], list[int]]
+"""The id of a transformation, with the seconds and the written rows of its successes, in any order."""
 RECENT_RUNS = 1_000
 """Number of newest runs among which a run is looked for by default."""
 SUCCESSES_IN = 500
@@ -621,13 +640,16 @@ class BaseLogSink(ABC):
         del run_ids
         return []
 
-    def durations(self, run_ids: Sequence[str]) -> list[tuple[str, float]]:
-        """Return (transformation_id, seconds) for each success in these runs. Every plan calls this method."""
-        return [
-            (record["transformation_id"], record["duration_seconds"])
-            for record in self.attempts(run_ids)
-            if record["status"] == "SUCCESS" and record["duration_seconds"] is not None
-        ]
+    def measures(self, run_ids: Sequence[str]) -> list[Measures]:
+        """Return the `Measures` of each transformation that succeeded in these runs. Every plan calls this method."""
+        found: dict[str, Measures] = {}
+        for record in self.outcomes(run_ids):
+            if record["status"] == "SUCCESS":
+                name = record["transformation_id"]
+                _, seconds, rows = found.setdefault(name, (name, [], []))
+                seconds += [one for one in (record["duration_seconds"],) if one is not None]
+                rows += [one for one in (record["rows_out"],) if one is not None]
+        return [*found.values()]
 
     def outcomes(self, run_ids: Sequence[str]) -> list[Row]:
         """Return the records of the given runs, oldest first, at least with the columns `OUTCOME_COLUMNS`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from odibi_nb.errors import DataError, did_you_mean
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.model.transformation import Output
 
+_NOT_STORED = re.compile("[\x00\ud800-\udfff]")
+"""NUL ends a name in Parquet files, and halves of surrogate pairs are not text."""
 SAMPLES = 3
 """Number of wrong rows that a message shows."""
 
@@ -61,6 +64,12 @@ def check_names(
     for name in names:
         if not isinstance(name, str) or not name.strip():
             raise DataError(f"{table}: column names must be non-empty text, found {name!r}{rename}")
+        unsafe = _NOT_STORED.search(name)
+        if unsafe:
+            raise DataError(
+                f"{table}: the column name {name!r} contains {unsafe[0]!r}, which files cannot store"
+                f"{rename}"
+            )
         if name.casefold() in seen:
             raise DataError(
                 f"{table}: two columns are called {seen[name.casefold()]!r} and {name!r}, which are "

@@ -50,7 +50,7 @@ with DAG(
 
 
 def airflow_files(request: ExportRequest) -> list[ExportedFile]:
-    """Return the DAG's file, ``dags/<project>.py`` below the manifest's folder.
+    """Return the DAG's file, ``dags/odibi_<project>.py`` below the manifest's folder.
 
     Raises:
         ConfigurationError: if Airflow would replace a part of a name.

@@ -6,6 +6,7 @@ with the bundle, so the job uses the functions beside the manifest.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.manifest import DEFAULT_LAKE, folder_name
@@ -51,7 +52,8 @@ def databricks_files(request: ExportRequest) -> list[ExportedFile]:
             "Tables, state and local databases stay where they are.",
             {"exclude": [".odibi/**", "lake/**", "*.db", "**/__pycache__/**"]},
         ),
-        "resources": {"jobs": {slug: _job(request, slug, tasks)}},
+        # The key is the name of a resource, which begins with a letter or "_".
+        "resources": {"jobs": {re.sub(r"^(?=[^a-z_])", "_", slug): _job(request, slug, tasks)}},
         "targets": _targets(request),
     }
     path = (request.out or manifest.folder) / "databricks.yml"
@@ -132,6 +134,9 @@ def _task(task: Task) -> dict[str, Any]:
         "Rows retry by themselves. A retry or repair of the task retries the rows that did not succeed.",
         0,
     )
+    found["disable_auto_optimization"] = Commented(
+        "Serverless compute would retry a failed task by itself, even if max_retries is 0.", True
+    )
     return found
 
 
@@ -147,13 +152,26 @@ def _targets(request: ExportRequest) -> dict[str, Any]:
         target: dict[str, Any] = {"mode": "production" if protected else "development"}
         if name == default:
             target["default"] = True
+        if protected:
+            target["workspace"] = Commented(
+                "One place for every user, so that one copy is deployed: name its owner here.",
+                {"root_path": _production_path(request)},
+            )
         target["variables"] = {"env": name, **({"confirmed_env": name} if protected else {})}
         targets[name] = target
     return targets
 
 
+def _production_path(request: ExportRequest) -> str:
+    """Return the folder of a production target, which Databricks requires: the owner's, or the user's who deploys."""
+    owner = request.manifest.owner or ""
+    known = re.fullmatch(r"[\w.+-]+@[\w.-]+", owner, re.ASCII)
+    user = owner if known else "${workspace.current_user.userName}"
+    return f"/Workspace/Users/{user}/.bundle/${{bundle.name}}/${{bundle.target}}"
+
+
 def places_that_jobs_lose(request: ExportRequest) -> list[str]:
-    """Return a note for each place of an environment that is on the disk of the job's own machine."""
+    """Return a note for each place of an environment that is on the disk of the job's own machine, and so is lost."""
     notes = []
     for name, raw in request.manifest.environments.items():
         lake, registry = raw.get("lake") or DEFAULT_LAKE, raw.get("registry")

@@ -45,7 +45,7 @@ class ExportRequest:
     def run_words(self, task: Task) -> list[str]:
         """Return the words of the command that runs *task* in a shell, in the folder of the manifest.
 
-        Each value is in one word with its option, as it may begin with a dash.
+        Each value is joined to its option in one word, because the value may begin with a dash.
         """
         program = ["python", "-m", "odibi_nb", "run"]
         part = [] if task.alone else [f"--part={task.key}"]  # tasks side by side may share a lake

@@ -1,4 +1,4 @@
-"""Cron expressions of five fields, and the same times in Quartz's syntax."""
+"""Cron expressions with five fields, and their equivalents in Quartz's syntax."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ class _Keys:
         self._taken: set[str] = set()
 
     def new(self, name: str) -> str:
-        """Return a key for *name* that no other task has, also not in another case."""
+        """Return a key for *name* that no other task has, even in another case."""
         plain = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_-")[:_MAX_KEY] or "task"
         key, number = plain, 2
         while key.casefold() in self._taken:

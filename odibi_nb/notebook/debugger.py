@@ -78,7 +78,7 @@ def say_what_is_held() -> None:
     if held >= WORTH_SAYING:
         print(
             f"failed functions' variables ({size_text(held)}) stay in memory for %odibi debug: "
-            "%odibi debug --forget lets go of them"
+            "%odibi debug --forget releases them"
         )
 
 

@@ -11,6 +11,9 @@ def labelled(widget: Any, label: str, tip: str, width: str = "300px") -> Any:
     """Give *widget* a label and a tooltip, and return it."""
     widget.style.description_width = "90px"
     widget.layout.width = width
+    widget.layout.max_width = (
+        "calc(100% - 4px)"  # a narrow page: no scrollbar for the margins' sake
+    )
     if widget.has_trait("description_allow_html"):
         # ipywidgets 8 omits the tooltip of a control that has a label, so the label carries it.
         widget.description_allow_html = True

@@ -24,7 +24,7 @@ _REST = re.compile(r"[;\s]*(#.*)?", re.DOTALL)
 _CONVERSION = re.compile(r"(.*)!([rsa])\s*", re.DOTALL)
 _NUMBER = re.compile(r"-(\d+|\d*\.\d+)")
 _CONVERSIONS: dict[str, Callable[[object], str]] = {"r": repr, "s": str, "a": ascii}
-_BRACES = "; write '{{' and '}}' for braces that stand for themselves"
+_BRACES = "; write '{{' and '}}' for literal braces"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +168,7 @@ class _Splitter:
         if filled and is_option and not after_dashes:
             raise ValueError(
                 f"{self.line[first : self.at]} is {word!r}, and the value of a variable cannot be an "
-                "option: write the option in the line, or --option={…} for a value that begins so"
+                "option: write the option in the line, or --option={…} for a value that begins with a dash"
             )
         return word
 

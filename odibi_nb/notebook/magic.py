@@ -103,7 +103,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         return self._returned(arguments, value)
 
     def _announce(self, arguments: argparse.Namespace) -> None:
-        """Show at once that a run begins, before the import of the modules that run it."""
+        """Show immediately that a run begins, before the modules that run it are imported."""
         if arguments.command not in LIVE or arguments.background:
             return
         from odibi_nb.settings import load_settings  # late: %load_ext needs no TOML
@@ -220,7 +220,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         return value
 
     def _show_other_run(self, refusal: RunLockedError, line: str) -> str:
-        """Show the run that is in the way as a card, with commands to go on. Return the error's text."""
+        """Show a card for the run that holds the lock, with the possible commands. Return the error's text."""
         from odibi_nb.views.run.other_run import OtherRun
 
         again = f"%odibi {line.strip()} --force"
@@ -228,12 +228,10 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         if not has_kernel(self.shell):
             return str(card)
         publish_display_data({"text/html": card.html(), "text/plain": str(card)})
-        return (
-            f"{card.where}: {card.owner} is going on; wait for it, or end it: {card.commands[1][1]}"
-        )
+        return f"{card.where}: {card.owner} is in progress; wait for it, or end it: {card.commands[1][1]}"
 
     def _shown_run(self, value: Any) -> Any:
-        """Display a past run, and return its result; None for a run that is watched."""
+        """Display a past run, and return its result; None for a run that is being watched."""
         from odibi_nb.views.json_documents import JsonDocument
         from odibi_nb.views.run.shown_run import ShownRun
 
@@ -293,7 +291,7 @@ def register(ipython: Any) -> None:
     try:
         magics = OdibiMagics(ipython)
     except TraitError as exc:  # IPython also keeps the values that %config rejected
-        warnings.warn(f"%config OdibiMagics is not heeded: {exc}", stacklevel=2)
+        warnings.warn(f"%config OdibiMagics has no effect: {exc}", stacklevel=2)
         del ipython.config[OdibiMagics.__name__]
         magics = OdibiMagics(ipython)
     FAILURES.limit = KEPT

@@ -33,8 +33,8 @@ class SessionSettings(Configurable):
     The value None resets a setting.
     """
 
-    project = _text("The project where a command names none.")
-    env = _text("The environment where a command names none.")
+    project = _text("The project for commands that name none.")
+    env = _text("The environment for commands that name none.")
     engine = _text("pandas or spark.")
     max_workers = Int(
         None, allow_none=True, help="Number of transformations that run at a time."

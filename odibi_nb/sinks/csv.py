@@ -78,6 +78,7 @@ def _append(path: Path, records: list[Row], columns: Columns) -> None:
     names = [name for name, _ in columns]
     text = io.StringIO(newline="")
     writer = csv.writer(text)
+    _check_regular(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _widen(path, columns)
@@ -122,6 +123,12 @@ def _widen(path: Path, columns: Columns) -> None:
     new.replace(path)
 
 
+def _check_regular(path: Path) -> None:
+    """Raise DataError for a pipe or device, because to open it could wait forever."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise DataError(f"run log {path} is not a file")
+
+
 def _header(path: Path) -> list[str]:
     try:
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
@@ -160,6 +167,7 @@ def _cell(value: Any) -> str:
 
 def _read(path: Path, columns: Columns) -> list[Row]:
     """Return the file's rows without lines that do not fit the header, torn by a crash or an editor."""
+    _check_regular(path)
     try:
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
             text = file.read()

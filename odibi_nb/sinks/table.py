@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
-    from odibi_nb.core.protocols import Row
+    from odibi_nb.core.protocols import Measures, Row
     from odibi_nb.storage.row_table import Columns, RowTable
 
 _RECORD_KEY = ("run_id", "transformation_id", "attempt")
 _RUN_KEY = ("run_id",)
+_MEASURED = tuple(
+    column for column in RECORD_COLUMNS if column[0] in ("duration_seconds", "rows_out")
+)
 _KEY_COLUMNS = tuple(column for column in RECORD_COLUMNS if column[0] in _RECORD_KEY)
 # Their sum is below SQL Server's limit for an index, 900 bytes.
 KEY_LENGTHS = {"run_id": 100, "transformation_id": 255}
@@ -122,13 +125,13 @@ class TableLogSink(BaseLogSink):
     def outcomes(self, run_ids: Sequence[str]) -> list[Row]:
         return sorted(self._records(run_ids, OUTCOME_COLUMNS), key=_age)
 
-    def durations(self, run_ids: Sequence[str]) -> list[tuple[str, float]]:
-        """Return the median seconds of each transformation's successes in these runs, by id."""
+    def measures(self, run_ids: Sequence[str]) -> list[Measures]:
         if not run_ids:
             return []
         successes = {"run_id": run_ids, "status": ["SUCCESS"]}
         with contextlib.suppress(TableNotFoundError):
-            return self._log.medians("duration_seconds", "transformation_id", successes)
+            found = self._log.grouped("transformation_id", _MEASURED, successes)
+            return [(name, seconds, rows) for name, (seconds, rows) in found]
         return []
 
     def successes(self, project: str, env: str, names: Collection[str]) -> list[Row]:

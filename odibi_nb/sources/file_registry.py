@@ -16,7 +16,7 @@ from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.json import as_json, decode_config
 from odibi_nb.errors import Problem, RegistryError
 from odibi_nb.sources.file_changes import Writing, last_writer, note_writer, replace_files
-from odibi_nb.sources.files import FORMATS, decoded_text, format_of
+from odibi_nb.sources.files import FORMATS, decoded_text, format_of, registry_bytes
 from odibi_nb.sources.row_formats.row_format import COLUMNS, Revision
 from odibi_nb.sources.stored_registry import StoredRegistry
 from odibi_nb.sources.upsert import KEY, STAMPS, TRY_AGAIN, row_key
@@ -49,7 +49,7 @@ class _File:
         return format_of(self.path)
 
     def line(self, number: int) -> int:
-        """Return the line of the row *number*, from 1; 0 if it is not known."""
+        """Return the line of row *number*, counted from 1; 0 if the line is unknown."""
         lines = self.format.lines(self.text)
         return lines[number] if number < len(lines) else 0
 
@@ -152,7 +152,7 @@ class FileRegistry(StoredRegistry):
                         return changes
                 except OSError as exc:
                     raise RegistryError(self.name, [f"cannot be written: {exc.strerror}"]) from exc
-        raise RegistryError(self.name, ["another program goes on writing it: nothing was written"])
+        raise RegistryError(self.name, ["another program keeps writing it: nothing was written"])
 
     def holds(self, path: Path) -> bool:
         """Return True if *path* is the registry's file, or is in its folder."""
@@ -173,7 +173,7 @@ class FileRegistry(StoredRegistry):
             raise RegistryError(self.name, [*exc.problems, *writers]) from exc
 
     def _writings(self, files: Sequence[_File], changes: Changes) -> list[Writing]:
-        """Return the write of each file that *changes* concern."""
+        """Return the write of each file that *changes* affect."""
         places = {row_key(row): (f, i) for f in files for i, row in enumerate(f.rows)}
         stamps = {name: str(utc_now()) for name in STAMPS if name in _columns(files)}
         updated = {name: value for name, value in stamps.items() if name == "updated_at"}
@@ -282,7 +282,7 @@ class FileRegistry(StoredRegistry):
             found = path.resolve()
             inside = found.is_relative_to(self._folder.resolve())
         except (OSError, RuntimeError, ValueError) as exc:  # a loop of links, a NUL in the path
-            raise RegistryError(self.name, [f"is no path: {exc}"]) from exc
+            raise RegistryError(self.name, [f"is not a path: {exc}"]) from exc
         if not inside:
             message = f"must be in the project's folder {self._folder}, found {found}"
             raise RegistryError(self.name, [message])
@@ -290,7 +290,7 @@ class FileRegistry(StoredRegistry):
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
-        """Hold the lock of edits of this project's registry."""
+        """Hold the lock for edits of this project's registry."""
         try:
             private_state(self._state_dir)
             lock = filelock.FileLock(self._state_dir / "locks" / "registry.lock")
@@ -304,17 +304,14 @@ class FileRegistry(StoredRegistry):
 
 
 def _content(path: Path) -> bytes:
-    """Return the content of a regular file. A pipe in its place is not opened: it could wait forever."""
+    """Return the content of a regular file. If it is a pipe, do not open it, because reading could wait forever."""
     if not path.is_file():
         raise RegistryError(str(path), ["is not a file"])
-    try:
-        return path.read_bytes()
-    except OSError as exc:
-        raise RegistryError(str(path), [f"cannot be read: {exc.strerror}"]) from exc
+    return registry_bytes(path)
 
 
 def _columns(files: Sequence[_File]) -> list[str]:
-    """Return the columns of the registry. Git knows the times of changes, so stamps are optional."""
+    """Return the columns of the registry. Time stamps are optional, because git has the times of changes."""
     given = {name for file in files for row in file.rows for name in row if name in STAMPS}
     return [name for name in COLUMNS if name not in STAMPS or name in given]
 
@@ -343,7 +340,7 @@ def _opened(row: Row) -> Row:
 
 
 def _plain(row: Row) -> dict[str, str]:
-    """Return *row* in a form in which equal rows of all formats are equal."""
+    """Return *row* in a normal form, in which equal rows of all formats are equal."""
     plain = {}
     for name, value in row.items():
         if value is None or value == "":
@@ -356,7 +353,7 @@ def _plain(row: Row) -> dict[str, str]:
 
 
 def _without_key(file: _File) -> Iterator[Problem]:
-    """Yield the rows that have no project, environment or id: no run would find them."""
+    """Yield the rows without a project, environment or id, which no run would find."""
     for number, row in enumerate(file.rows):
         missing = [name for name in KEY if not str(row.get(name) or "").strip()]
         if missing:

@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.text.bounded_files import MAX_REGISTRY, MAX_TOML_REGISTRY, read_bounded
 from odibi_nb.core.text.json import decode_config
 from odibi_nb.errors import RegistryError
 from odibi_nb.sources.row_formats.csv_rows import CsvRows
@@ -41,10 +42,7 @@ def read_rows(path: Path | str, defaults: Mapping[str, Any] | None = None) -> li
     """
     path = Path(path)
     file_format = format_of(path)
-    try:
-        data = path.read_bytes()
-    except OSError as exc:
-        raise RegistryError(str(path), [f"cannot be read: {exc.strerror}"]) from exc
+    data = registry_bytes(path)
     rows, problems = file_format.read(decoded_text(data, str(path)))
     if problems:
         raise RegistryError(str(path), problems)
@@ -55,6 +53,22 @@ def read_rows(path: Path | str, defaults: Mapping[str, Any] | None = None) -> li
     return rows
 
 
+def registry_bytes(path: Path) -> bytes:
+    """Return the content of a registry file.
+
+    Raises:
+        RegistryError: if it cannot be read, or is too large.
+    """
+    is_toml = path.suffix.lower() == ".toml"
+    most = MAX_TOML_REGISTRY if is_toml else MAX_REGISTRY
+    try:
+        return read_bounded(path, most, "keep the rows in a folder of files, or in a table")
+    except OSError as exc:
+        raise RegistryError(str(path), [f"cannot be read: {exc.strerror}"]) from exc
+    except ValueError as exc:
+        raise RegistryError(str(path), [str(exc)]) from exc
+
+
 def read_plain_rows(path: Path | str) -> list[Row]:
     """Return the rows of a ``.json`` or ``.csv`` file as they are, whatever their columns.
 
@@ -62,10 +76,7 @@ def read_plain_rows(path: Path | str) -> list[Row]:
         RegistryError: if the file cannot be read, or is malformed.
     """
     path = Path(path)
-    try:
-        data = path.read_bytes()
-    except OSError as exc:
-        raise RegistryError(str(path), [f"cannot be read: {exc.strerror}"]) from exc
+    data = registry_bytes(path)
     text = decoded_text(data, str(path))
     if path.suffix.lower() == ".csv":
         return [*csv.DictReader(io.StringIO(text, newline=""), restkey="")]

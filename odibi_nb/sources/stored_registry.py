@@ -1,4 +1,4 @@
-"""The part of a registry that its rows' store does not change."""
+"""The part of a registry that is the same for every kind of store."""
 
 from __future__ import annotations
 

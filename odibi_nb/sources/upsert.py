@@ -113,7 +113,7 @@ class Edit:
 
 
 TRY_AGAIN = (
-    "another writer came first, and this edit wrote nothing: look at the rows and repeat the edit"
+    "another writer came first, and this edit wrote nothing: check the rows and repeat the edit"
 )
 """The last problem of an edit that conflicts with another writer's."""
 
@@ -140,7 +140,7 @@ def columns_twice(names: Iterable[str]) -> list[str]:
     for name in names:
         spelled.setdefault(ALIASES.get(name.lower(), name.lower()), []).append(name)
     return [
-        f"column {name!r} is there twice: as {' and '.join(map(repr, names))}"
+        f"column {name!r} occurs twice: as {' and '.join(map(repr, names))}"
         for name, names in spelled.items()
         if len(names) > 1
     ]
@@ -174,7 +174,7 @@ def checked_rows(
             first = seen.setdefault(key, number)
             if first != number:
                 where = f"row {key[2]!r} (rows {first} and {number})"
-                problems.append(Problem(where, "is there twice"))
+                problems.append(Problem(where, "occurs twice"))
         row = {name: _stored(name, values.get(name)) for name in names}
         if row.get("enabled", 1) is None:
             del row["enabled"]
@@ -203,7 +203,7 @@ def _problems_of(
 
 
 def _readable(name: str, value: Any) -> Any:
-    """Return *value*, decoded if its JSON text has a duplicate key: a write stores it, a plan refuses it."""
+    """Return *value*, decoded if its JSON text has a duplicate key: a write would store it, but a plan refuses it."""
     return decode_json(value) if _has_twins(name, value) else value
 
 
@@ -219,7 +219,7 @@ def _has_twins(name: str, value: Any) -> bool:
 
 
 def rows_with_twins(rows: Iterable[Mapping[str, Any]]) -> list[Problem]:
-    """Return the problems of rows with a duplicate JSON key, which a write stores and a plan refuses."""
+    """Return the problems of rows with a duplicate JSON key: a write would store it, but a plan refuses it."""
     return [
         problem
         for number, row in enumerate(rows, 1)
@@ -336,7 +336,9 @@ def _same(name: str, old: Any, new: Any) -> bool:
     if name == "enabled":
         return enabled_from(old) == enabled_from(new)
     if name in JSON_COLUMNS:
-        return bool(_decoded(old) == _decoded(new))
+        # As texts, because 1 equals true and 1.0 in Python.
+        one, other = (as_json(_decoded(value), canonical=True) for value in (old, new))
+        return one == other
     return ("" if old is None else str(old).strip()) == ("" if new is None else str(new).strip())
 
 

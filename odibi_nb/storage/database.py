@@ -111,7 +111,7 @@ class Database:
 
     @property
     def takes_one_statement(self) -> bool:
-        """Return True if in `reading` the driver accepts only one statement, and the server no writes."""
+        """Return True if, in `reading`, the driver accepts only one statement and the server refuses writes."""
         kind, _, driver = re.split(r":", self._text, maxsplit=1)[0].lower().partition("+")
         if kind == "postgresql":
             # psycopg2, which SQLAlchemy 2.0 prefers, sends text that may contain several statements.

@@ -74,7 +74,7 @@ def tidy(table: Any) -> None:
 
 
 def _claimed(table: Any) -> int | None:
-    """Claim the next compaction of the table. Return its number, or None if this run must not do it.
+    """Claim the next compaction of the table, and return its number; None if this run must not compact.
 
     delta-rs lets two compactions of the same files both succeed, which duplicates every row. So a run first
     commits a claim. The claim must be the very next version of the table, and must come after the last

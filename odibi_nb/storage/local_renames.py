@@ -1,4 +1,4 @@
-"""Explain the errors of file systems that lack what delta-rs commits with, such as mounts of object stores."""
+"""Explain the errors of file systems on which delta-rs cannot commit, such as mounts of object stores."""
 
 from __future__ import annotations
 

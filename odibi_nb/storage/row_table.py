@@ -206,24 +206,26 @@ class RowTable(ABC):
         """Keep reads fast after many small appends. A failure is only logged."""
 
     def tidy(self) -> None:  # noqa: B027  most databases do it themselves
-        """Remove what many changes of few rows have left behind. A failure is only logged."""
+        """Remove the remains of many changes to few rows. A failure is only logged."""
 
-    def medians(
-        self, value: str, by: str, equal: Mapping[str, Sequence[str]]
-    ) -> list[tuple[str, float]]:
-        """Return pairs of a value of *by* and the median of *value* in its rows, for rows in *equal*.
+    def grouped(
+        self, by: str, columns: Columns, equal: Mapping[str, Sequence[str]]
+    ) -> list[tuple[str, list[list[Any]]]]:
+        """Return each value of *by* with the values of *columns* in its rows, for rows in *equal*.
+
+        Missing values are left out. Values are in any order.
 
         Raises:
             TableNotFoundError: if the table does not exist.
         """
-        import statistics
-
-        columns = ((by, "string"), (value, "double"))
-        groups: dict[str, list[float]] = {}
-        for row in restored_rows(self.select(columns, RowQuery(equal=equal)), columns):
-            if row[value] is not None:
-                groups.setdefault(row[by], []).append(row[value])
-        return [(key, statistics.median(values)) for key, values in groups.items()]
+        asked = ((by, "string"), *columns)
+        groups: dict[str, list[Row]] = {}
+        for row in restored_rows(self.select(asked, RowQuery(equal=equal)), asked):
+            groups.setdefault(row[by], []).append(row)
+        return [
+            (key, [[row[name] for row in rows if row[name] is not None] for name, _ in columns])
+            for key, rows in groups.items()
+        ]
 
 
 def spelling(names: Iterable[str], types: Collection[str]) -> dict[str, str]:

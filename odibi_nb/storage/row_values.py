@@ -42,6 +42,14 @@ def restored_rows(records: Iterable[Mapping[str, Any]], columns: Columns) -> lis
     ]
 
 
+def restored_values(values: Iterable[Any], kind: str) -> list[Any]:
+    """Return the values of a column that a sink read, without missing and invalid ones."""
+    exact = _EXACT.get(kind)
+    present = (value for value in values if value is not None)
+    restored = (value if type(value) is exact else _lenient(kind, value) for value in present)
+    return [value for value in restored if value is not None]
+
+
 def _value(kind: str, value: Any) -> Any:
     if value is None:
         return None
@@ -55,7 +63,7 @@ def _value(kind: str, value: Any) -> Any:
     text = str.__str__(value) if isinstance(value, str) else as_json(value)
     if "\0" in text:
         text = text.replace("\0", REPLACEMENT)
-    return text.encode("utf-8", "replace").decode()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _lenient(kind: str, value: Any) -> Any:

@@ -108,7 +108,7 @@ class SparkRowTable(RowTable):
 
     def select(self, columns: Columns | Choice, query: RowQuery = ALL_ROWS) -> list[Row]:
         with self._as_data_errors("read"):
-            return self._rows(columns, query)
+            return self._rows(self._existing(), columns, query)
 
     def append(self, rows: Sequence[Row], columns: Columns) -> None:
         """Append *rows* in one commit. Even without rows, create a missing table or add its missing columns.
@@ -133,9 +133,10 @@ class SparkRowTable(RowTable):
         with self._as_data_errors("written"):
             for attempt in tries(_came_second):
                 with attempt:
-                    merge = decide(self._rows(columns, ALL_ROWS))
+                    frame = self._existing()
+                    merge = decide(self._rows(frame, columns, ALL_ROWS))
                     if merge is not None:
-                        self._merge(merge)
+                        self._merge(merge, _types_of(frame))
 
     def compact(self) -> None:
         """Compact the table's small files if it has many. A failure is only logged.
@@ -159,10 +160,18 @@ class SparkRowTable(RowTable):
         except Exception as exc:  # noqa: BLE001  Sail lacks the statement, and failures are only logged
             _logger.info("%s was not tidied: %s", self.shown, _reason(exc))
 
-    def _rows(self, columns: Columns | Choice, query: RowQuery) -> list[Row]:
+    def _existing(self) -> Any:
+        """Return a frame of the whole table.
+
+        Raises:
+            TableNotFoundError: if the table does not exist.
+        """
         frame = self._frame()
         if frame is None:
             raise TableNotFoundError(self.shown, "the table does not exist")
+        return frame
+
+    def _rows(self, frame: Any, columns: Columns | Choice, query: RowQuery) -> list[Row]:
         types = _types_of(frame)
         columns, spelled = chosen(columns, types), query.spelled(types)
         if spelled is None:
@@ -232,8 +241,8 @@ class SparkRowTable(RowTable):
             self._session().sql(f"CREATE SCHEMA IF NOT EXISTS {schema}").collect()
             writer.saveAsTable(self._name)
 
-    def _merge(self, decided: Merge) -> None:
-        spark, view, types = self._session(), f"odibi_{uuid.uuid4().hex}", self.types() or {}
+    def _merge(self, decided: Merge, types: Mapping[str, str]) -> None:
+        spark, view = self._session(), f"odibi_{uuid.uuid4().hex}"
         merge = decided.spelled(types).as_text()
         same = " AND ".join(f"t.{backticked(key)} <=> s.{backticked(key)}" for key in merge.keys)
         written = [str(name) for name in merge.columns if name not in merge.keys]

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.read_only_query import why_refused
+from odibi_nb.core.model.sql_parameters import for_sqlalchemy
 from odibi_nb.core.process.late_imports import import_late
 from odibi_nb.core.running.context import get_current_context
 from odibi_nb.errors import DataError, TableNotFoundError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LARGEST = 2**63 - 1
+_EXACT_IN_FLOAT = 2**53
 _PART_ROWS = 10_000
 
 
@@ -55,7 +57,7 @@ class SqlSource:
         def statement(_: Any) -> Any:
             import sqlalchemy as sa
 
-            return sa.text(sql)
+            return sa.text(for_sqlalchemy(sql, self._database.dialect))
 
         return self._read(statement, parameters)
 
@@ -104,7 +106,7 @@ def _select_all(connection: Any, name: str) -> Any:
 
 
 def _exact(values: list[Any]) -> Any:
-    """Return a column of *values* if pandas' own conversion would be unsuitable or wrong, else None.
+    """Return *values* as a column if pandas' own conversion would be unsuitable or wrong, else None.
 
     Decimals become floats unless that changes a value. Whole numbers with gaps remain whole numbers.
     """
@@ -116,8 +118,15 @@ def _exact(values: list[Any]) -> Any:
             not isinstance(v, Decimal) or v.is_nan() or Decimal(repr(f)) == v
             for v, f in zip(values, floats, strict=True)
         )
-        return pd.Series(floats) if all(same) else None
+        return pd.Series(floats, dtype=_dtype(floats)) if all(same) else None
     whole = [v for v in values if type(v) is int]  # a boolean does not count
     if whole and len(whole) == len([v for v in values if v is not None]):
         return pd.array(values, dtype="Int64") if max(map(abs, whole)) <= _LARGEST else None
-    return None
+    return pd.Series(values, dtype=object) if _dtype(values) is object else None
+
+
+def _dtype(values: list[Any]) -> type | None:
+    """Return the type ``object`` for whole numbers beside floats that pandas would round, else None."""
+    has_floats = any(isinstance(v, float) for v in values)
+    large = has_floats and any(type(v) is int and abs(v) > _EXACT_IN_FLOAT for v in values)
+    return object if large else None

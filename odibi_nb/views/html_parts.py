@@ -19,6 +19,8 @@ MAX_RECORDS = 300
 """Largest number of table rows that are shown."""
 MAX_TEXT = 2_000
 """Largest number of characters of a single text, such as a selection or a list of names."""
+NO_FORMULAS = "mathjax_ignore"
+"""The CSS class of elements whose dollar signs are no formulas: MathJax, which JupyterLab has, leaves them out."""
 _PRE = "margin:0;white-space:pre-wrap;overflow-wrap:anywhere"
 _WIDE = "margin:0;white-space:pre;overflow-x:auto"
 _FONT = "font-family:var(--jp-code-font-family,monospace)"
@@ -40,7 +42,7 @@ def shortened(text: str, most: int = MAX_TEXT) -> str:
 
 
 def block(*parts: str) -> str:
-    """Return pieces of HTML below each other, as wide as the page allows."""
+    """Return pieces of HTML one below the other, as wide as the page allows."""
     return f"<div style='{_BLOCK}'>{''.join(parts)}</div>"
 
 
@@ -62,7 +64,7 @@ def folded(title: str, html: str, *, is_open: bool = False) -> str:
 
 
 def breakable(text: str) -> str:
-    """Return *text*, escaped. A long one may break after separators and underscores, not within words."""
+    """Return *text*, escaped. A long text may break after separators and underscores, but not within words."""
     if len(text) <= UNBROKEN:
         return escape(text)
     pieces = re.split(r"(?<=[/.,])(?=\w)", text)

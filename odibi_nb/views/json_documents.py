@@ -129,7 +129,7 @@ class PlanDocument(JsonDocument, frozen=True, kw_only=True, tag="plan"):
 
     @property
     def exit_code(self) -> int:
-        """2 if the plan has problems, otherwise 0."""
+        """Exit code: 2 if the plan has problems, otherwise 0."""
         return 2 if self.problems else 0
 
 
@@ -363,7 +363,7 @@ class DiffDocument(JsonDocument, frozen=True, kw_only=True, tag="diff"):
 
     @property
     def exit_code(self) -> int:
-        """1 if a table cannot be compared, otherwise 0."""
+        """Exit code: 1 if a table cannot be compared, otherwise 0."""
         return int(bool(self.failures))
 
 

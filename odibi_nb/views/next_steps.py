@@ -1,4 +1,4 @@
-"""Next steps as commands: buttons that put a command into a cell, and its text where no button works.
+"""Next steps as buttons that put a command into a cell, or as text where no button works.
 
 JupyterLab runs its own commands for elements with ``data-commandlinker`` attributes, so that a button needs
 no kernel and no script. Other front ends, untrusted and exported notebooks show the command's text instead.
@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _LAB = ".jp-NotebookPanel .odibi-do"
+HIDDEN = "hidden style=display:none"
+"""The attributes of a button or fold that only `STYLE` shows. JupyterLab takes the first one out of untrusted notebooks."""
 STYLE = (
-    f"<style>.odibi-do{{margin:2px 0}}{_LAB} button[hidden],{_LAB} details[hidden]{{display:inline-block}}{_LAB} :is(button,details)~span{{display:none}}"
+    f"<style>.odibi-do{{margin:2px 0}}{_LAB} button[hidden],{_LAB} details[hidden]{{display:inline-block!important}}{_LAB} :is(button,details)~span{{display:none}}"
     ".odibi-do.odibi-do.odibi-do :is(button,summary){font:inherit;color:var(--jp-ui-font-color1,inherit);cursor:pointer;"
     "background:var(--jp-layout-color2,transparent);border:1px solid var(--jp-border-color0,rgba(128,128,128,.6));"
     "border-radius:3px;padding:1px 8px;margin:1px 6px 1px 0;text-decoration:none}"
     ".odibi-do.odibi-do.odibi-do button:disabled{opacity:.6;cursor:default}"
     ".odibi-do :is(button,summary):focus-visible{outline:2px solid var(--jp-brand-color1,Highlight);outline-offset:1px}"
-    f"{_LAB} details{{vertical-align:top}}{_LAB} details p{{margin:4px 0}}</style>"
+    f"{_LAB} details{{vertical-align:top}}{_LAB} details p{{margin:4px 0}}{_LAB} summary{{width:max-content;box-sizing:border-box}}</style>"
 )
 """The style of buttons. Without it, as in an untrusted notebook, they stay hidden and their text is shown."""
 
@@ -47,7 +49,7 @@ def cell_button(label: str, tip: str, source: str, *, run: bool) -> str:
     steps += ["notebook:run-cell"] if run else []
     arguments = json.dumps({"commands": steps, "args": {"text": source}})
     return (
-        f"<button type=button hidden title='{escape(tip)}' data-commandlinker-command='apputils:run-all-enabled' "
+        f"<button type=button {HIDDEN} title='{escape(tip)}' data-commandlinker-command='apputils:run-all-enabled' "
         f"data-commandlinker-args='{escape(arguments)}'>{escape(label)}</button>"
     )
 

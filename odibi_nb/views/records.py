@@ -20,7 +20,7 @@ class Records(Sequence[dict[str, Any]]):
     """Rows with the same columns, and a title. ``str`` has all rows, ``repr`` and HTML the first ones.
 
     Attributes:
-        frame_with: makes a DataFrame of columns and rows; None without a DataFrame library.
+        frame_with: makes a DataFrame from columns and rows; None without a DataFrame library.
         only_in_frame: more columns, too wide to show, which only the DataFrame has.
     """
 

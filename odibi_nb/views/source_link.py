@@ -1,7 +1,8 @@
 """Links to a line of a source file, which JupyterLab opens in its editor.
 
-JupyterLab opens a relative link of an output beside its notebook, but ignores a line in it. So the link also
-goes to the line with a command of JupyterLab's. Other front ends show the text, with the path as tooltip.
+JupyterLab opens a relative link in an output from the notebook's folder, but ignores a line number in the
+link. So the link also calls a JupyterLab command that goes to the line. Other front ends show the text,
+with the path as tooltip.
 """
 
 from __future__ import annotations

@@ -65,8 +65,18 @@ BAR_STYLES: dict[str, StatusStyle] = {
     LATE: StatusStyle("▂", "#b8860b", "", "#f0a30a"),
 }
 """Every kind of bar, in the order of a chart's legend."""
-WORDS = {RETRIED: "failed, then retried", EXPECTED: "expected", LATE: "longer than usual"}
+WORDS = {RETRIED: "failed attempt", EXPECTED: "expected", LATE: "longer than usual"}
 """The legend's words for kinds that are no status."""
+
+
+def legend_text(kind: str) -> str:
+    """Return the legend's words for a kind of bar, after the sign of a status.
+
+    Kinds that are no status have no sign here: it would repeat the form of the swatch, and the chart does not draw it.
+    """
+    return WORDS.get(kind) or f"{BAR_STYLES[kind].sign} {kind.lower()}"
+
+
 WAITING_STYLE = StatusStyle("·", "#8a8a8a", "-")
 RUN_STYLES = {
     "success": STATUS_STYLES["SUCCESS"],

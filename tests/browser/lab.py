@@ -35,7 +35,18 @@ QUIET = {
 }
 DARK = {"@jupyterlab/apputils-extension:themes": {"theme": "JupyterLab Dark"}}
 WIDGET = "jupyterapp.shell.currentWidget"
-PROGRAM_ERRORS = ("error", "pageerror")
+JUPYTERS_OWN = (
+    "Canceled future",  # logged when a page leaves a kernel that has not answered all its requests
+    "debugger state",  # logged when a kernel ends while JupyterLab looks for a debugger
+    "reading 'kernel'",  # thrown when a kernel ends while something still asks for the session's kernel
+    "reading 'schema'",  # thrown by Notebook 7 where settings arrive in another order than it thinks
+)
+"""Parts of errors that are JupyterLab's own and say nothing about the outputs of a cell."""
+NOT_YET_FOUND = "widget model not found"
+"""Part of the error of a reloaded JupyterLab that draws an output before it knows the kernel's widgets.
+
+It happens on slow machines. The next picture of the run draws the output again.
+"""
 
 
 class Lab:
@@ -147,9 +158,8 @@ def new_page(browser, size=(1400, 1000)):
     page = browser.new_page(viewport={"width": size[0], "height": size[1]})
     page.set_default_timeout(60_000)
     page.wrong, page.foreign = [], []
-    page.on("console", lambda m: _is_wrong(m) and page.wrong.append(m.text))
-    # Notebook 7 throws this of its own where settings arrive in another order than it thinks
-    page.on("pageerror", lambda e: "reading 'schema'" in str(e) or page.wrong.append(str(e)))
+    page.on("console", lambda m: m.type == "error" and _note_error(page, m.text))
+    page.on("pageerror", lambda e: _note_error(page, str(e)))
     page.on(
         "request", lambda request: _is_foreign(request.url) and page.foreign.append(request.url)
     )
@@ -171,9 +181,10 @@ def chromium_page(size=(1400, 1000)):
         yield new_page(browser, size)
 
 
-def _is_wrong(message):
-    """An error that JupyterLab itself logs when a kernel ends while it looks for a debugger."""
-    return message.type == "error" and "debugger state" not in message.text
+def _note_error(page, text):
+    """Add an error to `page.wrong`, unless it is one of JupyterLab's own."""
+    if not any(part in text for part in JUPYTERS_OWN):
+        page.wrong.append(text)
 
 
 def _is_foreign(url):

@@ -36,14 +36,14 @@ def front_end(request):
 
 
 @pytest.fixture(scope="module")
-def lab(front_end, browser, tmp_path_factory):
+def lab(front_end, browser, forked_kernels, tmp_path_factory):
     """Its server, instead of the usual one."""
     root = tmp_path_factory.mktemp(front_end)
     if front_end in ENVIRONMENTS:
         python = str(ENVIRONMENTS[front_end].build().python)
         server = Lab(root, python=python, environ=DATABRICKS)
     else:
-        server = Notebook7(root, python=sys.executable)
+        server = Notebook7(root, python=sys.executable, environ={"JUPYTER_PATH": forked_kernels})
     with server as lab:
         yield lab
 

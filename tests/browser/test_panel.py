@@ -6,7 +6,7 @@ import re
 
 import pytest
 from browser.controls import unusable
-from browser.lab import PANEL
+from browser.lab import NOT_YET_FOUND, PANEL
 from notebook_copies import copy_notebooks
 from real_project import default_rows, make_project, registry_row
 
@@ -223,7 +223,7 @@ def test_two_panels_are_strangers(panel, folder):
     p.sees(re.compile("▶ running .* 1 running"))
     other.sees("Ready.")
     other.press("Run")
-    other.sees(re.compile("is going on; wait for it, or end it"))
+    other.sees(re.compile("is in progress; wait for it, or end it"))
     (folder / "go").touch()
     p.sees(re.compile("✔ success .* 1 of 1 done"))
 
@@ -256,7 +256,7 @@ def test_every_control_can_be_reached_by_keyboard(panel):
 
 def test_a_narrow_panel_has_two_columns_and_folds_while_a_run_goes_on(panel, folder):
     """Users choose rows in the graph and search them in the table. During the run a line shows the
-    choices, with Cancel.
+    choices, with Cancel. "Change" and "More" unfold the choices, and what people type there stays.
     """
     names = ["A<i>\"'", *"BCDEFGH"]
     p = panel(*waiting(folder, *names))
@@ -283,11 +283,21 @@ def test_a_narrow_panel_has_two_columns_and_folds_while_a_run_goes_on(panel, fol
     assert not p.root.get_by_label("Project").is_visible()
     p.root.get_by_label("Lines of").wait_for()
     p.open("Result")
-    p.sees("A run goes on. Its result appears here at its end.")
+    p.sees("A run is in progress. Its result appears here at its end.")
     cancel = p.button("Cancel")
     assert cancel.evaluate("b => b.scrollWidth <= b.clientWidth")
     p.press("Change")
     p.root.get_by_label("Project").wait_for()
+    p.press("More")
+    constants = p.root.get_by_label("Constants")
+    constants.fill("[next_run]")
+    painted = [p.root.element_handle(), p.root.inner_text()]
+    p.page.wait_for_function("([root, text]) => root.innerText != text", arg=painted)
+    assert constants.input_value() == "[next_run]"
+    assert constants.evaluate("e => e === document.activeElement")
+    constants.fill("")
+    p.press("Less")
+    constants.wait_for(state="hidden")
     (folder / "go").touch()
     p.sees(re.compile("✔ success .* 1 of 1 done"))
     p.page.set_viewport_size({"width": 1_400, "height": 1_000})
@@ -313,7 +323,7 @@ def test_a_saved_panel_shows_its_last_run_without_a_kernel(panel, notebook):
     kept.click()
     nb.outputs.locator("svg[aria-label='Gantt chart of Plant One: 2 success']").wait_for()
     # JupyterLab complains of every widget whose kernel is gone.
-    nb.page.wrong[:] = [text for text in nb.page.wrong if "widget model not found" not in text]
+    nb.page.wrong[:] = [text for text in nb.page.wrong if NOT_YET_FOUND not in text]
 
 
 BACKGROUND = 'h = %odibi run "Plant One" --background --ui widgets'

@@ -12,6 +12,12 @@ from pages import without_our_script
 TABLE = ".jp-OutputArea-output .odibi-log"
 
 
+SHOW_AS_HTML = """
+from IPython.display import HTML
+from odibi_nb.views.run.bundles import result_bundle
+HTML(result_bundle(r)["text/html"])"""
+
+
 @pytest.fixture
 def ended(notebook, plant):  # noqa: F811
     """A notebook in which a run of three rows has ended; one of them failed, with a script in its log."""
@@ -43,6 +49,19 @@ def test_a_row_unfolds_its_traceback_and_log(ended):
     opener.press("Enter")
     page.wait_for_selector(f"{TABLE} pre", state="hidden")
     assert page.evaluate("() => window.hacked") is None
+
+
+def test_all_lines_of_a_row_have_one_ground(ended):
+    """Stripes distinguish rows: JupyterLab's own stripes, of lines, do not divide a failed row."""
+    grounds = ended.page.evaluate(
+        "where => [...document.querySelectorAll(where + ' tbody')].map(body => "
+        "[...body.rows].map(line => getComputedStyle(line).backgroundColor))",
+        TABLE,
+    )
+    failed, *others = grounds
+    assert len(failed) > 1
+    assert all(len(set(lines)) == 1 for lines in grounds)
+    assert failed[0] != others[0][0]
 
 
 def test_a_bar_of_the_plot_opens_its_row(ended):
@@ -82,6 +101,18 @@ def test_the_table_sorts_and_filters(ended):
     saved = download.value.path().read_text(encoding="utf-8-sig").splitlines()
     assert saved[0].startswith('"status","transformation","seconds","rows"')
     assert sorted(line.split(",")[1] for line in saved[1:]) == ['"ALSO"', '"LONG"']
+
+
+def test_dollar_signs_stay_text(notebook, plant):  # noqa: F811
+    """Text between dollar signs in a run's table, chart and head is no formula, as it is elsewhere in a notebook."""
+    plant.go.touch()
+    first, run = plant.cells(plant.row("FROM_$5$_TO_$6$"))
+    nb = notebook(first, run, "from IPython.display import HTML\nHTML('<i>$x$</i>')")
+    nb.start()
+    nb.finish()
+    nb.page.wait_for_selector("i mjx-container", state="attached")
+    assert nb.page.locator("mjx-container").count() == 1
+    assert ids(nb.page) == ["FROM_$5$_TO_$6$"]
 
 
 def test_every_control_has_a_label_and_a_tooltip(ended):
@@ -156,3 +187,15 @@ def test_a_result_shown_later_is_the_same(notebook, plant):  # noqa: F811
         for cell in nb.save().cells[1:]
     )
     assert one[2] == two[2]
+
+
+def test_without_plotly_the_chart_is_shown_once(notebook, plant):  # noqa: F811
+    """A page that shows the drawing hides the image that the saved chart has for other pages."""
+    plant.go.touch()
+    nb = notebook(*plant.cells(plant.row("ONE")), SHOW_AS_HTML)
+    nb.start()
+    nb.finish()
+    last = nb.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell").last
+    last.locator("svg[role=img]").wait_for()
+    assert last.locator("img.odibi-image").count() == 1
+    assert last.locator("img:visible").count() == 0

@@ -39,7 +39,10 @@ def saved(lab, tmp_path):
 
 @pytest.mark.parametrize("plotly", [True, False])
 def test_an_untrusted_notebook_without_a_kernel_shows_the_run(page, saved, plotly):
-    """Head, chart, and table with the colours of statuses; commands are text, and no leftover of the drawing is seen."""
+    """Head, chart, and table with the colours of statuses; commands are text, and no leftover of the drawing is seen.
+
+    An error begins below its row's status, not at the far end of the line.
+    """
     path = saved(f"untrusted-{plotly}.ipynb", plotly=plotly)
     page.evaluate(
         "p => jupyterapp.commands.execute('docmanager:open', {path: p, factory: 'Notebook', "
@@ -55,6 +58,9 @@ def test_an_untrusted_notebook_without_a_kernel_shows_the_run(page, saved, plotl
     failed = area.locator("table b", has_text="FAILED").first
     assert failed.evaluate("b => getComputedStyle(b).color") == "rgb(217, 67, 59)"
     area.get_by_text("%odibi retry").first.wait_for()
+    error = area.locator("table td[colspan]", has_text="KeyError").first
+    assert error.evaluate("td => getComputedStyle(td).textAlign") == "left"
+    assert area.locator("button:visible", has_text="Debug").count() == 0
     if plotly:
         page.wait_for_selector(".jp-RenderedPlotly .bars .point", state="attached")
     else:

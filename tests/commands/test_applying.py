@@ -36,7 +36,7 @@ def test_a_tried_version_is_written_after_a_question(home):
     trial = call("try", "B1", body=FIXED)
     assert "to write it: %odibi apply B1 --project 'Plant One' --env qat" in trial
     with pytest.raises(
-        ConfigurationError, match=r"not confirmed: plant_functions\.py is as it was"
+        ConfigurationError, match=r"not confirmed: plant_functions\.py is unchanged"
     ):
         call("apply", "B1", ask=lambda _text: "n")
     assert file.read_text() == FUNCTIONS
@@ -46,7 +46,9 @@ def test_a_tried_version_is_written_after_a_question(home):
     assert "-    return" in text
     assert "✔ plant_functions.py written: +1 −1 line; now: odibi retry last --project" in text
     assert file.read_text() == FUNCTIONS.replace('[["ghi"]]', "")
-    with pytest.raises(ConfigurationError, match="no version of it was tried here with success"):
+    with pytest.raises(
+        ConfigurationError, match="no version of it has been tried successfully here"
+    ):
         call("apply", "B1", "--yes")
 
 
@@ -56,7 +58,9 @@ def test_a_version_that_failed_is_not_applied(home):
     with pytest.raises(ConfigurationError, match="with --yes"):
         call("apply", "B1")
     call("try", "B1", body="def load():\n    return 1 / 0\n")
-    with pytest.raises(ConfigurationError, match="no version of it was tried here with success"):
+    with pytest.raises(
+        ConfigurationError, match="no version of it has been tried successfully here"
+    ):
         call("apply", "B1", "--yes")
     assert (home / "plant_functions.py").read_text() == FUNCTIONS
 
@@ -80,5 +84,5 @@ def test_the_page_of_a_trial_offers_the_write(home):
     assert "<summary title='Asks before it writes'>Apply to plant_functions.py</summary>" in page
     assert "%odibi apply B1 --project &#x27;Plant One&#x27; --env qat --yes" in page
     trial = execute(parse(["try", "B1"]), Face(body="N = 1\n" + FIXED))
-    assert "✖ cannot be applied: line 2 of the cell is no function" in trial._repr_html_()
+    assert "✖ cannot be applied: line 2 of the cell is not a function" in trial._repr_html_()
     assert "✖ cannot be applied: line 2" in repr(trial)

@@ -210,7 +210,7 @@ def test_a_plan_tells_how_long_it_will_take(here, odibi):
     assert "No history yet" in out
     assert odibi("run", "Plant One")[0] == 0
     _, out, _ = odibi("plan", "Plant One", "--workers", "3", "--schedule", "graph")
-    assert " with 3 workers, each row when its inputs are there" in out
+    assert " with 3 workers, each row when its inputs exist" in out
     assert ": B1 → S1\n" in out
     assert out.count("◆ critical") == 2
 
@@ -289,7 +289,7 @@ def test_doctor_says_where_each_value_comes_from(here, odibi, monkeypatch):
     assert "odibi.toml" in lines["setting on_error"]
     assert "ODIBI_MAX_WORKERS" in lines["setting max_workers"]
     assert "default" in lines["setting ui"]
-    assert "ODIBI_ENGINE'?) is no setting" in out
+    assert "ODIBI_ENGINE'?) is not a setting" in out
     assert "manifest" in lines["engine"]
     assert "default" in lines["environment"]
 
@@ -347,9 +347,9 @@ def test_doctor_says_what_collides(here, odibi, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(script.parent))
     code, out, _ = odibi("doctor")
     assert code == 1
-    assert "odibi installs a command called odibi, too: call odibi-nb, or python -m odibi_nb" in out
+    assert "odibi also installs a command odibi: call odibi-nb, or python -m odibi_nb" in out
     assert f"{script} starts another package" in out
-    assert "odibi installs a module odibi_nb, too" in out
+    assert "odibi also installs a module odibi_nb" in out
     script.write_text("#!/bin/sh\nexec python -m odibi_nb\n")
     monkeypatch.setattr(sys, "path", [place for place in sys.path if place != str(info.parent)])
     code, out, _ = odibi("doctor")

@@ -63,12 +63,33 @@ def test_a_shell_tries_and_explains(ran, capsys):
     assert "0 added, 0 removed, 2 unchanged" in printed
     assert "nothing was written" in printed
     assert main(["try", "BAD"]) == 1
-    assert "KeyError: 'nothing there'" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "KeyError: 'nothing there'" in printed
+    assert "odibi debug" not in printed  # the frames end with the command
     assert main(["explain", "S1", "--env", "qat"]) == 0
     printed = capsys.readouterr().out
     assert "plant_functions.half" in printed
     assert "2 rows, version 0, written on" in printed
     assert "by S1 in run" in printed
+
+
+def test_a_shell_names_the_column_that_may_have_been_meant(folder, capsys):
+    """`odibi debug` and `odibi show` ask below the error for the column that the user may have meant."""
+    wrong = "def bad(inputs, context):\n    return context.read(inputs[0])['xs']\n"
+    rows = [
+        registry_row("B1", "Bronze", "load", outputs=["bronze.x"]),
+        registry_row("BAD", "Silver_1", "bad", ["bronze.x"], constants={"retry": 0}),
+    ]
+    functions = FUNCTIONS.partition("def bad")[0].replace('"x"', '"x_s"') + wrong
+    make_project(folder, rows=rows, functions=functions)
+    (folder / "go").touch()
+    assert main(["run", "Plant One"]) == 1
+    capsys.readouterr()
+    for command in ("debug", "show"):
+        main([command, "last"])
+        lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+        error = next(i for i, line in enumerate(lines) if line.endswith("KeyError: 'xs'"))
+        assert lines[error + 1] == "did you mean x_s?"
 
 
 def test_a_shell_loads_and_debugs(ran, capsys):
@@ -111,8 +132,8 @@ def test_the_log_of_a_row_that_runs_can_be_followed(folder):
         if "the first line" in line:
             so_far = execute(parse(["log", "PATIENT"]), Face())
             assert so_far.attempts[-1].status == "RUNNING"
-            assert "it runs" in repr(so_far)
-            assert "it runs" in so_far._repr_html_()
+            assert "still running" in repr(so_far)
+            assert "▶ running" in so_far._repr_html_()
             (folder / "go").touch()
 
     execute(parse(["log", "PATIENT", "--follow"]), Face(say=say))

@@ -86,7 +86,7 @@ def test_json_rows_are_those_of_a_registry_file(home):
         (f"[S1]\ninputs = ['silver.twice']\n{NEW}", "wait for each other: S1 -> S2 -> S1"),
         ("[S3]\nlayer = 'Silver_1'", "column 'module' is empty or missing"),
         ("[B1]\noutputs = [{table = '../x'}]", "is not a table name"),
-        ("[B1]\nenvironment = 'prod'", "say --project and --env"),
+        ("[B1]\nenvironment = 'prod'", "give --project and --env"),
         ('[{"layer": "Bronze"}]', "has no transformation_id"),
         (
             "[S2]\nlayer='Silver_1'\nmodule='plant_functions'\nfunction='double'\noutputs=[{table='silver.x'}]",
@@ -220,7 +220,7 @@ def test_rows_are_deleted_after_a_diff_and_a_question(home):
     with pytest.raises(ConfigurationError, match="not confirmed"):
         do("registry delete S1", say=said.append, ask=lambda _: "")
     assert '-function = "double"' in said[0]
-    with pytest.raises(ConfigurationError, match="1 row would be deleted: confirm it with --yes"):
+    with pytest.raises(ConfigurationError, match="1 row would be deleted: confirm with --yes"):
         do("registry delete S1", say=said.append)
     with pytest.raises(ConfigurationError, match="no transformation 'S9'"):
         do("registry delete S1 S9 --yes")

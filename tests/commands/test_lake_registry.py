@@ -141,8 +141,8 @@ def test_doctor_starts_no_session(project):
     stop_own()
     project(engine="spark", lake="catalog:main", spark=QUICK)
     found = {row["check"]: row["value"] for row in do("doctor")}
-    assert found["registry"] == "not looked at: that would start a session"
-    assert found["lake"].startswith("catalog main: not looked at")
+    assert found["registry"] == "not checked: that would start a session"
+    assert found["lake"].startswith("catalog main: not checked")
     assert spark_session._own == {}
 
 
@@ -150,7 +150,7 @@ def test_doctor_starts_no_session(project):
     ("registry", "message"),
     [
         ("registry/x.db", "not a database URL; expected dialect://"),
-        ({"table": "a.b.c.d"}, "has no 'url', and 'a.b.c.d' is no table of the lake"),
+        ({"table": "a.b.c.d"}, "has no 'url', and 'a.b.c.d' is not a table of the lake"),
         (None, "such as 'config_driven.TransformationRegistry'"),
     ],
 )

@@ -172,6 +172,15 @@ def test_what_is_not_understood(line, message):
     assert text.startswith(("odibi", "no command ", "no action "))  # the face names itself before
 
 
+@pytest.mark.parametrize("line", ["run ''", "retry last --project ''", "cancel --project=' '"])
+def test_an_empty_name_is_not_the_only_project(line):
+    """The name in an unset variable is refused: without the refusal, the only project would run."""
+    with pytest.raises(
+        CommandLineError, match=r"it is empty: name a project, or leave the argument"
+    ):
+        parse(shlex.split(line))
+
+
 def test_abbreviations_are_not_understood():
     """An option cannot be abbreviated, so that a script keeps its meaning."""
     assert "did you mean '--schedule'?" in refused("run --sched graph")

@@ -147,10 +147,10 @@ def test_an_edit_during_the_question_of_an_import_is_not_lost(home):
     [
         ("[{'id': 'B1', 'constants': None}]", "this is Python text, whose quotes are not JSON's"),
         ('[{"id": "B1", "constants": "{\'rows\': None}"}]', 'write {"rows":null}, as json.dumps'),
-        ('[{"id": "B1", "layer": "Bronze", "layer": "x"}]', "key 'layer' is there twice: line 1, "),
+        ('[{"id": "B1", "layer": "Bronze", "layer": "x"}]', "key 'layer' occurs twice: line 1, "),
         (
             '[{"id": "B1", "constants": {"checks": [1], "checks": []}}]',
-            "key 'checks' is there twice",
+            "key 'checks' occurs twice",
         ),
         ('[{"id": "B1", "transformation_id": "S1"}]', "as 'id' and 'transformation_id'"),
         ('[{"id": "B1", "layer": "Bronze", "Layer": "x"}]', "as 'layer' and 'Layer'"),
@@ -174,10 +174,10 @@ def test_text_with_a_key_twice_is_stored_and_refused_by_the_plan(home):
     file, said = home.parent / "rows.json", []
     file.write_text(json.dumps([{**default_rows()[0], "constants": text}]))
     do(f"registry import {file}", say=said.append)
-    expected = "key 'checks' is there twice: line 1, column 2 and line 1, column 43 - at row 'B1'"
+    expected = "key 'checks' occurs twice: line 1, column 2 and line 1, column 43 - at row 'B1'"
     assert expected in said[0]
     assert expected in str(do("plan").problems[0])
-    with pytest.raises(ConfigurationError, match="'checks' is there twice"):
+    with pytest.raises(ConfigurationError, match="'checks' occurs twice"):
         do("register", body=json.dumps([{"id": "S1", "constants": text}]))
     assert do("registry list")[0]["constants"] == text
 
@@ -191,7 +191,7 @@ def test_what_a_notebook_keeps_of_many_rows_is_bounded(home):
     ]
     edit = do("register", body=json.dumps(rows))
     assert len(edit.inserted) == 1500
-    assert "the diff goes on" in repr(edit)
+    assert "the diff continues" in repr(edit)
     listed = do("registry list")
     assert "… and 1,202 more" in repr(listed)
     assert len(str(listed).splitlines()) > 1502  # a pipe gets all

@@ -122,7 +122,7 @@ def test_nothing_that_is_there_is_touched(tmp_path, capsys):
     assert main(["init", "My Plant"]) == 0
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     assert main(["init", "my plant"]) == 2
-    assert "is there already: nothing was made" in capsys.readouterr().err
+    assert "already exists: nothing was created" in capsys.readouterr().err
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
     assert main(["init", "///"]) == 2
     assert "has no letter or digit" in capsys.readouterr().err
@@ -155,7 +155,7 @@ def test_similar_names_are_projects_of_their_own(tmp_path, capsys):
         "a_b_4",
     ]
     assert main(["init", "a b"]) == 2
-    assert "projects/a_b is there already" in capsys.readouterr().err
+    assert "projects/a_b already exists" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ['It\'s $HOME "now"', "-x", "a; b", "{p} `ls`"])

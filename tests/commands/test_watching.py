@@ -48,7 +48,7 @@ def test_show_prints_a_past_run(ran, capsys):
 
 
 def test_show_marks_what_is_unusual(tmp_path, monkeypatch, capsys):
-    """A row that wrote far fewer rows than in the runs before says so: as text, in a result, and in its picture."""
+    """A row that wrote far fewer rows than in the runs before says so: as text, in a result, in its picture, and in reports."""
     functions = (
         "import pathlib\n\nimport pandas as pd\n\n"
         "def count():\n    return pd.DataFrame({'x': range(int(pathlib.Path('rows').read_text()))})\n"
@@ -65,6 +65,13 @@ def test_show_marks_what_is_unusual(tmp_path, monkeypatch, capsys):
     result = show("Plant One")
     assert result.transformations["A"].unusual == ("wrote 1 row, usually 50",)
     assert "⚠ wrote 1 row, usually 50" in result_bundle(result)["text/html"]
+    capsys.readouterr()
+    main(["report", "--out", "-"])
+    page = capsys.readouterr().out
+    assert "⚠ wrote 1 row, usually 50" in page
+    assert "<h2>Unusual</h2><ul><li>⚠ <b>A</b> wrote 1 row, usually 50</li></ul>" in page
+    main(["report", "--out", "-", "--format", "md"])
+    assert "| `A` | `wrote 1 row, usually 50` |" in capsys.readouterr().out
 
 
 def test_show_json_is_the_document_of_history(ran, capsys):

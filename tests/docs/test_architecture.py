@@ -10,6 +10,8 @@ from docs.doc_pages import DOCS, ROOT, rows
 
 PAGE = (DOCS / "architecture.md").read_text(encoding="utf-8")
 PLACES = re.findall(r"^\| (.+?) \| `(odibi_nb/\S+\.py)` \| `(\w+)` \|$", PAGE, re.MULTILINE)
+RECIPES = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Recipes")[2]
+RECIPE_PLACES = re.findall(r"`(\w+)` (?:of|in) `(odibi_nb/\S+\.py)`", RECIPES)
 SEED_ADDRESSES = {"hooks", "orchestration", "transformer", "project", "logging", "odibi_functions"}
 WORDS = (
     "project, orchestrator, run, row, attempt, plan, registry, lake, table, layer, step, check, engine,"
@@ -32,6 +34,12 @@ def defined(path):
 def test_each_place_to_change_exists(what, path, name):
     """The file of each entry is there, and defines the name."""
     assert name in set(defined(path)), f"{what}: {path} has no {name}"
+
+
+@pytest.mark.parametrize(("name", "path"), RECIPE_PLACES, ids=[name for name, _ in RECIPE_PLACES])
+def test_each_place_of_a_recipe_exists(name, path):
+    """The file that a recipe names is there, and defines the function or class."""
+    assert name in set(defined(path)), f"{path} has no {name}"
 
 
 def test_the_places_answer_the_questions_of_a_newcomer():

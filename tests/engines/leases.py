@@ -47,7 +47,7 @@ class Leases:
         for lease in (first, second):
             lease.acquire(force=False, say=quiet)
         self.begin(first)
-        with pytest.raises(RunLockedError, match=r"run first .* is going on"):
+        with pytest.raises(RunLockedError, match=r"run first .* is in progress"):
             self.begin(second)
         assert request_cancel(tables, *WHERE, "first", "ROW_1 'ä'")
         first._renew()

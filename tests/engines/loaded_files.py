@@ -78,6 +78,12 @@ FILES = {
         {"s": "string", "i": "int", "d": "date"},
         {"s": ("string", [None]), "i": ("int", [None]), "d": ("date", [None])},
     ),
+    "numbers beyond a float's range": (
+        "a.csv",
+        "x,y\n1e400,1e300\n1,inf\n",
+        {},
+        {"x": ("string", ["1e400", "1"]), "y": ("double", [1e300, float("inf")])},
+    ),
     "a header only": ("a.csv", "id,v\n", {}, {"id": (GUESS, []), "v": (GUESS, [])}),
     "the first and the last day": (
         "a.csv",
@@ -266,6 +272,33 @@ class LoadedFiles:
                     engine,
                     engine.read_file(str(tmp_path / f"a.{form}"), format=form, schema=schema),
                 )
+
+    @pytest.mark.parametrize(("number", "kind"), [("1e39", "float"), ("-1e400", "double")])
+    def test_a_number_beyond_a_floats_range_is_refused(self, engine, tmp_path, number, kind):
+        """A declared column of floats refuses a number that would become infinite; inf stays infinite."""
+        put(tmp_path / "a.csv", f"v\n{number}\n")
+        with pytest.raises(
+            Exception, match=f"column 'v'.*{number} does not fit type {kind}|'{number}' does"
+        ):
+            self.stored(
+                engine,
+                engine.read_file(str(tmp_path / "a.csv"), format="csv", schema={"v": kind}),
+            )
+        put(tmp_path / "a.csv", "v\n-inf\n")
+        frame = engine.read_file(str(tmp_path / "a.csv"), format="csv", schema={"v": kind})
+        rows, _ = self.stored(engine, frame)
+        assert rows["v"].to_pylist() == [float("-inf")]
+
+    @pytest.mark.parametrize("kind", ["bigint", "double", "decimal(20,0)"])
+    def test_times_are_no_numbers(self, engine, tmp_path, kind):
+        """A schema that declares a Parquet file's times and days as numbers is refused, not counted in units."""
+        at = dt.datetime(2026, 1, 2, tzinfo=UTC)
+        parquet(tmp_path / "a.parquet", {"at": pa.array([at]), "day": pa.array([at.date()])})
+        for name in ("at", "day"):
+            with pytest.raises(
+                DataError, match=f"column '{name}'.* does not fit type {kind.split('(')[0]}"
+            ):
+                engine.read_file(str(tmp_path / "a.parquet"), format="parquet", schema={name: kind})
 
     def test_the_first_values_give_a_column_its_type(self, engine, tmp_path):
         """If the first file has no value in a column, numbers of the second file are appended, and no row is lost."""

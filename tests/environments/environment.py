@@ -39,10 +39,8 @@ class Environment:
 
     Attributes:
         name: such as ``dbr-17.3``.
-        python: its interpreter, once `build` has made it.
         versions: libraries of the runtime that tests hold it to, by name.
         replaced_anyway: libraries of the runtime that tests cannot hold it to, by name.
-        version: the Python that it has: the runtime's own where there is one.
     """
 
     def __init__(self, name: str) -> None:
@@ -50,20 +48,36 @@ class Environment:
         self.constraints = HERE / f"{name}.txt"
         text = self.constraints.read_text()
         self.wanted = re.search(r"python: (\S+)", text)[1]
-        self.base = find_python(self.wanted)
-        self.version = self.wanted if self.base else "{}.{}".format(*sys.version_info)
         self.versions = dict(re.findall(r"^([a-z][\w.-]*)==([\w.]+)", text, re.MULTILINE))
         own = (name for name in NOTEBOOK if name in self.versions)
         self.tools = (*TOOLS, *own, *re.findall(r"# also: (\S+)", text))
         self.replaced_anyway = dict(
             re.findall(r"^#   ([a-z][\w.-]*) ([\w.]+):", text, re.MULTILINE)
         )
+
+    @functools.cached_property
+    def base(self) -> str | None:
+        """An interpreter of the runtime's version, if this machine has one."""
+        return find_python(self.wanted)
+
+    @property
+    def version(self) -> str:
+        """The Python that it has: the runtime's own where there is one."""
+        return self.wanted if self.base else "{}.{}".format(*sys.version_info)
+
+    @functools.cached_property
+    def folder(self) -> Path:
+        """Its folder, named after all that decides what is in it."""
         package, _, _ = (ROOT / "pyproject.toml").read_text().partition("[tool.")
+        text = self.constraints.read_text()
         described = [text, package, self.version, EXTRAS, *self.tools]
         digest = hashlib.sha256("\n".join(described).encode()).hexdigest()[:12]
-        self.folder = KEPT / f"{name}-{digest}"
-        self.python = self.folder / "bin" / "python"
-        self._complete = self.folder / "complete"
+        return KEPT / f"{self.name}-{digest}"
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter, once `build` has made it."""
+        return self.folder / "bin" / "python"
 
     def build(self) -> Environment:
         """Make it, unless it is there.
@@ -74,11 +88,12 @@ class Environment:
         """
         KEPT.mkdir(exist_ok=True)
         with FileLock(KEPT / f"{self.name}.lock"):  # two processes may want it
-            if not self._complete.exists():
+            complete = self.folder / "complete"
+            if not complete.exists():
                 for old in KEPT.glob(f"{self.name}-*"):
                     shutil.rmtree(old)
                 self._make()
-                self._complete.touch()
+                complete.touch()
         return self
 
     def _make(self) -> None:

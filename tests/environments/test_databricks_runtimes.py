@@ -57,7 +57,6 @@ WAITING = (
     "runlog/test_recovery.py",
     "runlog/test_retry_run.py",
     "text/test_counts.py",
-    "text/test_redaction.py",
 )
 PLOTLY = ("tests/views/run/test_gantt_plotly.py", "tests/views/run/test_run_page.py")
 NOTEBOOK = tuple(
@@ -86,6 +85,7 @@ LOCKS = (
     "tests/core/runlog/test_recovery.py",
     "tests/core/runlog/test_run_lock.py",
     "tests/core/running/test_orchestrator.py",
+    "tests/faults/test_other_processes.py::test_cancel_reaches_a_run_in_another_process",
 )
 NO_PLOTLY = ("tests/notebook/live", "tests/notebook/test_magic.py")
 WITHOUT_WAITING = tuple(f"--ignore=tests/core/{path}" for path in WAITING)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from notebook_copies import copy_notebooks, shown_by
+
+pytestmark = pytest.mark.usefixtures("warm_kernels")
 
 
 def test_the_hooks_tour_shows_what_it_says(tmp_path):

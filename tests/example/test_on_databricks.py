@@ -113,8 +113,9 @@ def test_on_serverless_compute_with_two_catalogs(on_pandas, serverless, tmp_path
     assert not (folder / "lake").exists()
 
 
-def test_where_a_path_without_a_scheme_is_dbfs(on_pandas, tmp_path):
-    """Rows of pandas and of Spark share one lake on the driver's disk, and DBFS stays empty."""
+@pytest.mark.parametrize("engines", ["pandas", "spark", "pandas and spark"])
+def test_where_a_path_without_a_scheme_is_dbfs(on_pandas, tmp_path, engines):
+    """Rows of pandas, of Spark, or of both use one lake on the driver's disk, and DBFS stays empty."""
     spark, dbfs = connect("classic", tmp_path).spark, tmp_path / "dbfs"
     dbfs.mkdir()
     settings = {
@@ -122,14 +123,15 @@ def test_where_a_path_without_a_scheme_is_dbfs(on_pandas, tmp_path):
         "fs.viewfs.mounttable.dbfs.linkMergeSlash": dbfs.as_uri(),
     }
     folder = copy_of_the_project(tmp_path / "energy_efficiency", QUICK)
-    in_pandas(folder, "Silver_1")
+    if engines == "pandas and spark":
+        in_pandas(folder, "Silver_1")
     for name, value in settings.items():
         spark.conf.set(name, value)
     try:
-        result = run(folder, "spark").raise_for_status()
+        result = run(folder, engines.split()[-1]).raise_for_status()
     finally:
         for name in settings:
             spark.conf.unset(name)
-    assert {t.engine for t in result.transformations.values()} == {"pandas", "spark"}
+    assert {t.engine for t in result.transformations.values()} == set(engines.split(" and "))
     check_equal(tables(folder), on_pandas)
     assert [*dbfs.iterdir()] == []

@@ -7,6 +7,7 @@ import shutil
 import pytest
 from example.test_energy_efficiency import PROJECT
 from spark_sessions import connect, settings_of
+from thorough import THOROUGH
 
 from odibi_nb import run_project
 
@@ -67,7 +68,10 @@ def on_pandas(tmp_path_factory):
     return tables(folder)
 
 
-@pytest.mark.parametrize("kind", ["classic", "connect", "sail"])
+LONG = pytest.mark.skipif(not THOROUGH, reason="takes minutes: ODIBI_TEST_THOROUGH=1 runs it")
+
+
+@pytest.mark.parametrize("kind", ["classic", pytest.param("connect", marks=LONG), "sail"])
 def test_every_table_equals_pandas(kind, on_pandas, tmp_path):
     """Every row of the registry runs on Spark, and every table is the one that pandas makes."""
     connect(kind, tmp_path)

@@ -6,7 +6,10 @@ import subprocess
 import sys
 
 import nbformat
+import pytest
 from notebook_copies import copy_notebooks
+
+pytestmark = pytest.mark.usefixtures("warm_kernels")
 
 
 def test_the_panel_tour_shows_what_it_says(tmp_path):

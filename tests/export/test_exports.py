@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import pytest
 import yaml
+from export.odd_projects import IDS
 from plans import plan_of, planned
 
 from odibi_nb import job
@@ -116,9 +117,16 @@ def test_a_bundle_has_one_paused_job_and_a_target_for_each_environment(plant):
     assert made["max_concurrent_runs"] == 1
     (task,) = made["tasks"]
     assert task["python_wheel_task"]["entry_point"] == "odibi-job"
+    assert (task["max_retries"], task["disable_auto_optimization"]) == (0, True)
     assert bundle["targets"] == {
         "qat": {"mode": "development", "default": True, "variables": {"env": "qat"}},
-        "prod": {"mode": "production", "variables": {"env": "prod", "confirmed_env": "prod"}},
+        "prod": {
+            "mode": "production",
+            "workspace": {
+                "root_path": "/Workspace/Users/${workspace.current_user.userName}/.bundle/${bundle.name}/${bundle.target}"
+            },
+            "variables": {"env": "prod", "confirmed_env": "prod"},
+        },
     }
 
 
@@ -244,25 +252,6 @@ def test_a_name_that_the_scheduler_would_replace_is_refused():
     assert "{{ ds }}" in str(caught.value)
 
 
-ODD = [
-    "-x",
-    "--yes",
-    "it's",
-    'say "x"',
-    "a\\b",
-    "日本 ☃",
-    "a, b",
-    "A*",
-    "+A+",
-    "# no",
-    "null",
-    "a: b",
-    "$HOME",
-    "`id`",
-    "x.sh",
-]
-
-
 def commands_of(format: str, request: ExportRequest, monkeypatch) -> dict[str, list[str]]:
     """Return the words after ``odibi run`` of each exported task, by its key."""
     if format == "airflow":
@@ -291,7 +280,7 @@ def commands_of(format: str, request: ExportRequest, monkeypatch) -> dict[str, l
 @pytest.mark.parametrize("format", ["databricks", "airflow", "github-actions"])
 def test_each_task_runs_its_own_row_whatever_its_name(tmp_path, monkeypatch, format):
     """Of 225 rows with odd ids each one is the only row of a task, which other tasks do not lock out."""
-    names = [f"{name}{number or ''}" for number in range(15) for name in ODD]
+    names = [f"{name}{number or ''}" for number in range(15) for name in IDS]
     manifest = ProjectManifest.from_dict(
         {"project": 'it\'s "P"', "environments": {"-qat": {}}}, path=tmp_path / "manifest.json"
     )

@@ -5,13 +5,16 @@ Stands in a module of its own because a fork server imports it, and what it need
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import os
 import signal
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
-import deltalake  # noqa: F401  imported before the fork, so that each process starts at once
+import deltalake  # imported before the fork, so that each process starts at once
 import duckdb  # noqa: F401
 import pandas as pd  # noqa: F401
 import pyarrow as pa  # noqa: F401
@@ -27,6 +30,7 @@ import odibi_nb.storage.delta_table
 import odibi_nb.storage.sql_table  # noqa: F401
 from odibi_nb.core.process import process_identity
 from odibi_nb.core.runlog import run_lease
+from odibi_nb.core.text import clock
 
 
 def quick_lease() -> None:
@@ -35,6 +39,51 @@ def quick_lease() -> None:
     run_lease.VALID_SECONDS = 0.8
     run_lease.TAKEOVER_SECONDS = 1.5
     run_lease.POLL_SECONDS = 0.05
+
+
+def set_clock(hours: float) -> None:
+    """Let the wall clock of this process be wrong by a number of hours."""
+    real, now = time.time, dt.datetime
+
+    class Clock(dt.datetime):
+        @classmethod
+        def now(cls, zone=None):
+            return now.now(zone) + dt.timedelta(hours=hours)
+
+    time.time = lambda: real() + 3600 * hours
+    clock.dt = SimpleNamespace(**{**vars(dt), "datetime": Clock})
+
+
+def refuse_commits(flag: str, tell) -> None:
+    """Refuse all of this process's commits while the file *flag* exists, as a lake does that is read-only."""
+
+    def refusing(real):
+        def commit(*values, **keywords):
+            if Path(flag).exists():
+                tell()
+                raise deltalake.exceptions.DeltaError("Read-only file system (os error 30)")
+            return real(*values, **keywords)
+
+        return commit
+
+    deltalake.write_deltalake = refusing(deltalake.write_deltalake)
+    deltalake.DeltaTable.merge = refusing(deltalake.DeltaTable.merge)
+
+
+def freeze_in_commit(table: str, tell) -> None:
+    """Stop this process with SIGSTOP right before it commits to *table* for the first time."""
+    real = deltalake.write_deltalake
+    left = [1]
+
+    def write(place, *values, **keywords):
+        uri = str(getattr(place, "table_uri", place))
+        if uri.rstrip("/").endswith(table) and left:
+            left.pop()
+            tell()
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return real(place, *values, **keywords)
+
+    deltalake.write_deltalake = write
 
 
 class Told(io.StringIO):
@@ -51,7 +100,16 @@ class Told(io.StringIO):
 
 
 def on_cluster(name: str, home: str, pipe, call: str, keywords: dict) -> None:
-    """Call a function of `odibi_nb` on a cluster; send each event, each message and the end through *pipe*."""
+    """Call a function of `odibi_nb` on a cluster; send each event, each message and the end through *pipe*.
+
+    *keywords* are the function's, but for three: ``hours`` by which the cluster's clock is wrong, ``freeze``, the
+    table before whose commit the process stops, and ``refuse``, a file during whose existence no commit succeeds.
+    """
+    if flag := keywords.pop("refuse", ""):
+        refuse_commits(flag, lambda: pipe.send(("refused", "", "")))
+    set_clock(keywords.pop("hours", 0))
+    if table := keywords.pop("freeze", ""):
+        freeze_in_commit(table, lambda: pipe.send(("frozen", "", "")))
     os.environ.update(HOME=home, ODIBI_STATE_DIR=f"{home}/state")
     quick_lease()
     process_identity._space = lambda: name  # no other cluster can see this process

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
 import os
 import random
 import re
@@ -14,20 +13,15 @@ from collections import Counter
 import killed_run
 import pytest
 from faults.example_run import RUNS, Child, Example
+from fork_server import processes
 from thorough import examples
 
 from odibi_nb.errors import RunLockedError
 from odibi_nb.sources.table import registry_in_database
 
-TIMES = examples(16)
+TIMES = examples(8)
 EVENTS = 2 * 19 + 2 * 4 + 6
 """Starts and ends of all rows and layers, and the events around them."""
-
-
-def processes():
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["killed_run"])
-    return context
 
 
 def killed_at(folder, event_number):

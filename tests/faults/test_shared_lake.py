@@ -15,7 +15,7 @@ from collections import Counter
 
 import pytest
 import shared_run
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 from lake_project import Lake
 from real_project import registry_row
 from thorough import TIMES
@@ -26,9 +26,10 @@ from odibi_nb.core.protocols import BaseLogSink
 from odibi_nb.core.runlog import run_elsewhere as run_elsewhere_module
 from odibi_nb.core.runlog import run_lease
 from odibi_nb.core.runlog.run_elsewhere import runs_elsewhere
-from odibi_nb.errors import ConfigurationError, RunLockedError
+from odibi_nb.errors import ConfigurationError, DataError, RunLockedError
 from odibi_nb.sinks.run_state import TableRunState
 from odibi_nb.sinks.table import log_in_lake
+from odibi_nb.sources.table import registry_in_database
 from odibi_nb.storage.delta_table import DeltaRowTable
 from odibi_nb.views.run.state import RunState
 
@@ -302,6 +303,139 @@ def test_a_starved_run_stops_before_its_next_write(shared):
     assert Counter(run["run_id"] for run in shared.log().runs(10))[run_id] == 1
     keys = [(r["transformation_id"], r["attempt"]) for r in shared.log().attempts([run_id])]
     assert len(keys) == len({*keys})
+
+
+@pytest.mark.parametrize("exists", [True, False])
+@pytest.mark.parametrize("frozen", ["late", "slow"])
+def test_a_run_that_is_frozen_in_a_commit(shared, exists, frozen):
+    """A run that freezes right before its commit, is taken over and retried, and then wakes adds no second rows."""
+    before = [0]
+    if exists:
+        shared.run()
+        before = [len(shared.values(f"bronze.{frozen}"))]
+    cluster = shared.start("one", freeze=frozen)
+    cluster.wait_for("frozen")
+    result = shared.run(retry)
+    assert result["status"] == "success"
+    os.kill(cluster.child.pid, signal.SIGCONT)
+    ended = cluster.end()
+    assert ended[2] in ("cancelled", "failed"), ended
+    assert len(shared.values(f"bronze.{frozen}")) == before[0] + 1
+    assert Counter(run["run_id"] for run in shared.log().runs(10))[ended[1]] == 1
+
+
+@pytest.mark.parametrize("hours", [-5, 5])
+def test_clusters_with_clocks_apart(shared, hours):
+    """A cluster whose clock is wrong by hours loses no lease, and the order of runs is that of their numbers."""
+    shared.flag.touch()
+    cluster = shared.start("one", hours=hours)
+    run_id = cluster.wait_for("transform_start", "SLOW")
+    with pytest.raises(RunLockedError, match=run_id):
+        shared.run()
+    cluster.dies()
+    shared.flag.unlink()
+    result = shared.run(retry)
+    assert (result.retry_of, result["status"]) == (run_id, "success")
+    third = shared.start("two", hours=-hours).end()
+    assert third[2] == "success"
+    wrong = shared.start("three", hours=hours).end()
+    newest = [wrong[1], third[1], result.run_id, run_id]
+    assert [run["run_id"] for run in shared.log().runs(10)] == newest
+
+
+def test_an_overwrite_that_is_frozen_in_its_commit(shared):
+    """A frozen run that wakes after the next run replaces nothing, also where it would have made the table."""
+    *rows, late = rows_of(shared.flag)
+    registry = registry_in_database("sqlite:///registry.db", folder=shared.lake.home)
+    registry.upsert([*rows, {**late, "outputs": [{"table": "bronze.late"}]}])
+    cluster = shared.start("one", freeze="late")
+    cluster.wait_for("frozen")
+    assert shared.run()["status"] == "success"
+    version = shared.lake.version("bronze.late")
+    os.kill(cluster.child.pid, signal.SIGCONT)
+    assert cluster.end()[2] in ("cancelled", "failed")
+    assert shared.lake.version("bronze.late") == version
+
+
+def test_a_lease_whose_file_cannot_be_read(shared):
+    """Nothing runs, and one message names the table and the setting that does without it."""
+    shared.run()
+    for path in shared.lake.home.glob("lake/config_driven/transformationrunlease/*.parquet"):
+        path.write_bytes(b"not parquet")
+    with pytest.raises(DataError, match=r'the lease of .*"shared": false') as caught:
+        shared.run()
+    assert len(str(caught.value).splitlines()) == 1
+    assert shared.values("bronze.added") == [1]
+
+
+def test_a_lease_that_is_no_lease(shared):
+    """A row of the lease that names no run holds nothing."""
+    shared.run()
+    table = shared.lake.uri("config_driven.transformationrunlease")
+    frame = DeltaTable(table).to_pandas().assign(owner="{", beat=None, unended="{", start="[")
+    write_deltalake(table, frame, mode="overwrite")
+    assert shared.run()["status"] == "success"
+
+
+def test_a_vacuumed_run_log(shared):
+    """A run goes on, and the next ones know it, if the log's tables are vacuumed and compacted meanwhile."""
+    shared.flag.touch()
+    cluster = shared.start("one")
+    run_id = cluster.wait_for("transform_start", "SLOW")
+    for name in ("transformationrunlog", "transformationrun", "transformationrunlease"):
+        uri = shared.lake.uri(f"config_driven.{name}")
+        if DeltaTable.is_deltatable(uri):
+            DeltaTable(uri).optimize.compact()
+            DeltaTable(uri).vacuum(0, dry_run=False, enforce_retention_duration=False)
+            DeltaTable(uri).create_checkpoint()
+            DeltaTable(uri).cleanup_metadata()
+    with pytest.raises(RunLockedError, match=run_id):
+        shared.run()
+    shared.flag.unlink()
+    assert cluster.end() == ("result", run_id, "success")
+    assert shared.statuses(run_id) == dict.fromkeys(("ADD", "SLOW", "LATE"), "SUCCESS")
+    assert shared.run()["status"] == "success"
+
+
+def test_a_third_machine_without_state(shared):
+    """`history` and `retry last` know a run that a second machine has reported dead, with its rows."""
+    shared.flag.touch()
+    first = shared.start("one")
+    run_id = first.wait_for("transform_start", "SLOW")
+    first.dies()
+    second = shared.start("two", "retry")
+    retried = second.wait_for("transform_start", "SLOW")
+    second.dies()
+    shared.flag.unlink()
+    told = shared.command("history")
+    assert run_id in told
+    assert retried in told
+    result = shared.run(retry)
+    assert (result.retry_of, result["status"]) == (retried, "success")
+    for table in ("bronze.added", "bronze.slow", "bronze.late"):
+        assert len(shared.values(table)) == 1
+    assert shared.statuses(run_id)["LATE"] == shared.statuses(retried)["LATE"] == "ABANDONED"
+
+
+def test_a_lake_that_is_read_only_for_a_while(shared):
+    """A run whose lake refuses writes writes nothing more without its lease, and is in the log once it can be."""
+    shared.flag.touch()
+    cluster = shared.start("one", refuse=str(shared.folder / "refuse"))
+    run_id = cluster.wait_for("transform_start", "SLOW")
+    while not DeltaTable.is_deltatable(shared.lake.uri("bronze.slow")):
+        time.sleep(0.01)
+    (shared.folder / "refuse").touch()
+    cluster.wait_for("refused")
+    shared.flag.unlink()
+    cluster.wait_for("transform_failure", "LATE")
+    (shared.folder / "refuse").unlink()
+    last = cluster.end()
+    assert last[:2] == ("result", run_id)
+    result = shared.run(retry)
+    assert result["status"] == "success"
+    for table in ("bronze.added", "bronze.slow", "bronze.late"):
+        assert len(shared.values(table)) == 1
+    assert Counter(run["run_id"] for run in shared.log().runs(10))[run_id] == 1
 
 
 def test_a_live_run_is_not_taken_over(shared):

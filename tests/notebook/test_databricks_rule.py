@@ -7,6 +7,7 @@ from databricks_front_end import kept, run_cells
 from notebook_cells import printed
 from real_project import make_project, registry_row
 
+pytestmark = pytest.mark.usefixtures("warm_kernels")
 FUNCTIONS = """
 import pathlib, time
 

@@ -116,7 +116,7 @@ def test_what_failed_functions_hold_is_said_and_can_be_let_go(shell, monkeypatch
         in f"{report!r}{printed}"
     )
     _, printed = run(shell, "%odibi debug --forget")
-    assert "let go of 1 failure, about 16 MB" in printed
+    assert "released 1 failure, about 16 MB" in printed
     assert FAILURES.newest_first() == []
 
 
@@ -256,6 +256,7 @@ def shown(outputs, kind="text/plain"):
     return "\n".join(parts)
 
 
+@pytest.mark.usefixtures("warm_kernels")
 def test_an_unwatched_notebook_gets_useful_text(folder):
     """Under nbclient, load prints the source, try shows the difference, debug shows the frames, and none asks."""
     _, load, trial, _, debug = execute(
@@ -274,6 +275,7 @@ def test_an_unwatched_notebook_gets_useful_text(folder):
     assert "DataFrame: 3 rows × 3 columns" in html.unescape(shown(debug, "text/html"))
 
 
+@pytest.mark.usefixtures("warm_kernels")
 def test_a_failed_trial_fails_an_unwatched_notebook(folder):
     """Without a user, a failed trial raises after it has shown itself."""
     with pytest.raises(CellExecutionError) as failed:
@@ -313,7 +315,7 @@ class Watched:
 
 
 @pytest.fixture
-def watched(folder):
+def watched(folder, warm_kernels):
     kernel = Watched(folder)
     yield kernel
     kernel.close()
@@ -354,7 +356,7 @@ def test_a_breakpoint_in_a_tried_cell_opens_the_debugger(watched):
     assert "after 3" in printed
     assert "✔ S1 ran: 3 rows in, 3 rows out" in printed
     printed, _ = watched.run(STOPPING, "q")
-    assert "✖ S1 was left in the debugger" in printed
+    assert "✖ S1 was quit in the debugger" in printed
     printed, _ = watched.run("%odibi debug last", "p sorted(inputs)", "q")
     assert "KeyError: 'y'" in printed  # a trial that was left is no failure
     printed, _ = watched.run(
@@ -363,11 +365,15 @@ def test_a_breakpoint_in_a_tried_cell_opens_the_debugger(watched):
     assert "odibi" not in printed  # outside of a trial it is whose it was
 
 
+@pytest.mark.usefixtures("warm_kernels")
 def test_a_breakpoint_where_nobody_answers_is_passed_over(folder):
     """Without a user, and in a run, a breakpoint does not wait forever. The log has the alternative."""
     _, trial = execute(folder, "%load_ext odibi_nb", STOPPING)
     text = shown(trial)
-    assert "breakpoint() at <%%odibi try S1>:4 was passed over: only %odibi try stops there" in text
+    assert (
+        "breakpoint() at <%%odibi try S1>:4 was skipped: only `%odibi try` in a notebook stops there"
+        in text
+    )
     assert "after 3" in text
 
 

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import nbformat
+import pytest
 
+pytestmark = pytest.mark.usefixtures("warm_kernels")
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 

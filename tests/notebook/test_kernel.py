@@ -11,7 +11,14 @@ from notebook_cells import displayed, execute
 from pages import without_our_script
 from real_project import FUNCTIONS, default_rows, make_project, registry_row
 
+pytestmark = pytest.mark.usefixtures("warm_kernels")
 PLOTLY = "application/vnd.plotly.v1+json"
+
+
+@pytest.fixture
+def cold_kernels(warm_kernels, monkeypatch):
+    """Kernels that have imported nothing."""
+    monkeypatch.delenv("JUPYTER_PATH")
 
 
 @pytest.mark.parametrize("ui", ["auto", "html", "widgets", "plotly"])
@@ -102,7 +109,7 @@ def test_a_failed_run_fails_an_unattended_notebook(tmp_path):
         execute(tmp_path, "%load_ext odibi_nb", '%odibi run "Plant One"')
 
 
-def test_nothing_heavy_is_imported_until_it_is_used(tmp_path):
+def test_nothing_heavy_is_imported_until_it_is_used(tmp_path, cold_kernels):
     """%load_ext imports neither pandas, deltalake, SQLAlchemy nor plotly."""
     make_project(tmp_path)
     code = (
@@ -125,7 +132,7 @@ def test_what_transformations_print_is_not_in_the_cell(tmp_path):
     assert text.startswith("LOG: loading 3")
 
 
-def test_the_magic_is_there_without_loading_it(tmp_path):
+def test_the_magic_is_there_without_loading_it(tmp_path, cold_kernels):
     """The installed start-up file makes %odibi work in a new kernel, and imports nothing before its use."""
     make_project(tmp_path)
     before, after = execute(
@@ -139,14 +146,18 @@ def test_the_magic_is_there_without_loading_it(tmp_path):
 
 def test_a_run_in_one_cell_can_be_cancelled_from_a_thread_of_another(tmp_path):
     """%odibi cancel ends a run of the same kernel, asked from another thread."""
-    functions = "import time\ndef load(context):\n    time.sleep(0.2)\ndef double():\n    pass\n"
+    functions = (
+        "import pathlib, time\ndef load():\n    while not pathlib.Path('asked').exists():\n"
+        "        time.sleep(0.01)\ndef double():\n    pass\n"
+    )
     make_project(tmp_path, functions=functions)
     _, _, outputs = execute(
         tmp_path,
-        "%load_ext odibi_nb\nimport threading",
+        "%load_ext odibi_nb\nimport pathlib, threading",
         "def ask(payload):\n    get_ipython().run_line_magic('odibi', 'cancel')\n"
         "from odibi_nb import HookManager, run_project\nhooks = HookManager()\n"
-        "hooks.register('transform_start', lambda p: threading.Thread(target=ask, args=(p,)).start())",
+        "hooks.register('transform_start', lambda p: threading.Thread(target=ask, args=(p,)).start())\n"
+        "hooks.register('run_cancel_requested', lambda p: pathlib.Path('asked').touch())",
         "r = run_project('Plant One', hooks=hooks)\nprint(r['status'], r.counts())",
     )
     text = "".join(o["text"] for o in outputs if o["output_type"] == "stream")

@@ -199,7 +199,7 @@ def picky(inputs, constants):
     run(shell, '%%odibi run "Plant One"\n[S2] token = "wrong"')
     _, printed, _ = run(shell, "%odibi retry")
     assert "overrides.S2.token" in printed
-    assert "give it again" in printed
+    assert "pass it again" in printed
     _, printed, _ = run(shell, '%%odibi retry last --project "Plant One"\n[S2] token = "right"')
     assert "🔁 Retry of run" in printed
     assert "right" not in printed

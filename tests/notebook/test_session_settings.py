@@ -75,7 +75,7 @@ def test_a_mistake_is_one_message(shell, caplog, line, message):
     assert "Traceback" not in printed
     name = line.partition(" ")[0]
     assert getattr(shell.magics_manager.registry["OdibiMagics"], name) is None
-    with pytest.warns(UserWarning, match="is not heeded"):
+    with pytest.warns(UserWarning, match="has no effect"):
         shell.run_line_magic("reload_ext", "odibi_nb")
 
 

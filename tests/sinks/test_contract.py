@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import random
 
 import pytest
 from log_records import START, record, run
 from spark_sessions import connect
 
 from odibi_nb.core.model.log_columns import RECORD_COLUMNS, RUN_COLUMNS
+from odibi_nb.core.protocols import BaseLogSink
 from odibi_nb.sinks.csv import CsvLogSink
 from odibi_nb.sinks.table import TableLogSink, log_in_database, log_in_lake
 from odibi_nb.storage.spark_table import SparkRowTable
@@ -107,6 +109,33 @@ def test_several_batches(make_sink):
         ("run-1", "B"),
         ("run-2", "A"),
     ]
+
+
+def test_the_measures_are_those_of_the_records(make_sink):
+    """Seconds and rows of a transformation's successes are the same from the database as from the records."""
+    chance = random.Random(7)
+    written = [
+        record(
+            f"T{chance.randrange(4)}",
+            attempt,
+            f"run-{attempt % 3}",
+            status=chance.choice(["SUCCESS", "SUCCESS", "FAILED"]),
+            duration_seconds=chance.choice([None, chance.uniform(0, 9)]),
+            rows_out=chance.choice([None, 0, chance.randrange(10**12)]),
+        )
+        for attempt in range(60)
+    ]
+    sink = make_sink()
+    sink.write(written[:40])
+    sink.write(written[40:])
+
+    def plain(measures):
+        return sorted((name, sorted(seconds), sorted(rows)) for name, seconds, rows in measures)
+
+    for runs in (["run-0"], ["run-0", "run-2"], ["run-9"], []):
+        found = plain(make_sink().measures(runs))
+        assert found == plain(BaseLogSink.measures(make_sink(), runs))
+        assert bool(found) == ("run-0" in runs)
 
 
 def test_nothing_there(make_sink):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import signal
 
 import pandas as pd
@@ -87,6 +88,14 @@ def test_edited_file(path):
     )
     sink.write([record("B")])
     assert sink.written("run-1") == {("T1", 1), ("B", 1)}
+
+
+def test_no_regular_file(path):
+    """A pipe in place of the log is an error at once, and no wait for another program."""
+    os.mkfifo(path)
+    for use in (lambda sink: sink.write([record("A")]), lambda sink: sink.attempts(["r"])):
+        with pytest.raises(DataError, match=r"log\.csv is not a file"):
+            use(CsvLogSink(path))
 
 
 def test_foreign_file(path):

@@ -140,7 +140,7 @@ def test_what_another_version_wrote(tables):
     )
     assert run_lease.holder(tables.lease("P", "qat")) is None
     lease._renew()
-    assert lease.check() == "run x has taken the place of this run"
+    assert lease.check() == "run x has replaced this run"
 
 
 def begin(lease, number=1):
@@ -164,7 +164,7 @@ def test_a_run_that_begins_while_another_one_plans(tables):
     for lease in (first, second, third):
         lease.acquire(force=False, say=quiet)
     begin(first)
-    with pytest.raises(RunLockedError, match=r"run first .* is going on"):
+    with pytest.raises(RunLockedError, match=r"run first .* is in progress"):
         begin(second)
     log.add("first")
     with pytest.raises(RunLockedError, match="has begun and ended while this one planned"):

@@ -65,7 +65,7 @@ def test_tables_of_a_catalog(spark, named):
     sink.write([record(), record("T2", 2, status="FAILED")])
     sink.write_run(run())
     assert sink.attempts(["run-1"]) == [record(), record("T2", 2, status="FAILED")]
-    assert sink.durations(["run-1"]) == [("T1", 45.2)]
+    assert sink.measures(["run-1"]) == [("T1", [45.2], [0])]
     assert sink.runs(5) == [run()]
     assert spark.table(name).columns == [column for column, _ in RECORD_COLUMNS]
 

@@ -132,7 +132,7 @@ def test_wrong_json(tmp_path, text, expected):
             b"transformation_id,projct\n",
             "unknown column 'projct' (did you mean 'project'?) - at line 1",
         ),
-        (b"env,environment\n", "column 'environment' is there twice"),
+        (b"env,environment\n", "column 'environment' occurs twice"),
         (
             b"transformation_id,project\nA\n",
             "expected 2 cells, as the header has, found 1 - at line 2",

@@ -83,6 +83,14 @@ def test_widen_with_rows(database_url):
     assert registry.census() == [("p", "qat", 1)]
 
 
+@pytest.mark.parametrize("constants", [{"n": True}, {"n": 1.0}, {"n": [1, True]}, {"n": "1"}])
+def test_a_value_of_another_type_is_a_change(registry, constants):
+    """Python finds 1, 1.0 and true equal, but a function may not."""
+    registry.upsert([row(constants={"n": 1})])
+    assert registry.upsert([row(constants=constants)]) == (0, 1, 0)
+    assert registry.upsert([row(constants=constants)]) == (0, 0, 1)
+
+
 def test_same_id_in_two_environments(registry):
     """Each environment of each project may have an id once."""
     rows = [row(), row(environment="prod"), row(project="Other")]
@@ -179,7 +187,7 @@ def test_columns_of_type_json(postgres_url):
     assert registry.upsert([wanted]) == (0, 0, 1)
     twice = '{"checks": [1], "checks": []}'
     message = the_error(lambda: registry.upsert([row("B", constants=twice)]))
-    assert "a column of type JSON keeps only one of them: key 'checks' is there twice" in message
+    assert "a column of type JSON keeps only one of them: key 'checks' occurs twice" in message
     execute(postgres_url, f"UPDATE TransformationRegistry SET constants = '{twice}'")
     [found] = registry.fetch("Energy Efficiency", "qat")
     assert found["constants"] == twice
@@ -207,7 +215,7 @@ def test_all_or_nothing(registry):
         "row 'B', outputs[0].tabel",
         "column 'module' is empty or missing - at row 'C'",
         "expected 1 or 0, found 'perhaps' - at row 'D', enabled",
-        "is there twice - at row 'E'",
+        "occurs twice - at row 'E'",
         "unknown column 'stepp'",
         "no column 'description'; `odibi registry init --all-columns` adds it",
     ):

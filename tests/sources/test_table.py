@@ -119,7 +119,7 @@ def test_what_is_wrong_is_told_and_nothing_is_written(make, tmp_path):
     message = the_error(lambda: make().upsert(bad))
     for part in (
         "row 'A'",
-        "is there twice",
+        "occurs twice",
         "row 'B', inputs",
         "unknown column 'colour'",
         "the table has no column 'step'; `odibi registry init --all-columns` adds it",

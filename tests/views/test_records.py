@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from lazily import pd
 
 from odibi_nb.views.records import Records
 

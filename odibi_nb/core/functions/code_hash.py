@@ -14,6 +14,7 @@ from __future__ import annotations
 import ast
 import collections
 import contextlib
+import dataclasses
 import datetime as dt
 import decimal
 import enum
@@ -49,6 +50,13 @@ if TYPE_CHECKING:
 
 _PACKAGE = "odibi_nb"
 _READY_MADE = ("odibi_nb.ingest", "odibi_nb.sql", "odibi_nb.concatenation")
+_DECORATING = frozenset(
+    {
+        *("abc", "attr", "attrs", "contextlib", "dataclasses", "enum", "functools", "msgspec"),
+        *("odibi_nb", "pydantic", "typing", "typing_extensions"),
+    }
+)
+"""Libraries whose decorators store nothing elsewhere."""
 _PARAMETERS = "the manifest's parameters"
 _REACHES_PARAMETERS = ("parameters", "__dict__", "getattr", "vars(", "asdict")
 """Words in code that can read `ExecutionContext.parameters`."""
@@ -57,6 +65,29 @@ _COMPARED_BY_TEXT = (
     *(dt.date, dt.time, dt.timedelta, dt.tzinfo, decimal.Decimal, fractions.Fraction),
     *(uuid.UUID, pathlib.PurePath, enum.Enum, re.Pattern, range, slice),
 )
+_BUILTIN = (
+    *(types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType),
+    *(types.ClassMethodDescriptorType, types.GetSetDescriptorType, types.MemberDescriptorType),
+)
+_MADE_BY_PYTHON = frozenset(
+    {
+        *("__dict__", "__weakref__", "__module__", "__doc__", "__firstlineno__", "__slots__"),
+        *(
+            "__static_attributes__",
+            "__dataclass_params__",
+            "__dataclass_fields__",
+            "__annotate_func__",
+        ),
+        *(
+            "__annotations_cache__",
+            "_abc_impl",
+            "__abstractmethods__",
+            "__hash__",
+            "__match_args__",
+        ),
+    }
+)
+"""Attributes of a class that follow from the others."""
 _MUTABLE = (dict, list, set, collections.deque)
 _CONTAINERS = (*_MUTABLE, tuple, frozenset, types.MappingProxyType)
 _DATA = frozenset({"numpy", "pandas"})
@@ -66,7 +97,7 @@ _MAX_OBJECTS = 20_000
 _EMPTY: dict[str, Callable[[], Any]] = {"dict()": dict, "list()": list, "set()": set}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Code:
     """Code of a function.
 
@@ -80,7 +111,7 @@ class Code:
     texts: Mapping[str, str] = field(repr=False)
     unclear: tuple[str, ...] = ()
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """16 hex digits that change with any part; "" if the code cannot be compared."""
         if self.unclear:
@@ -125,7 +156,7 @@ class CodeReader:
 
 
 class _Marks(NamedTuple):
-    """Names in the found code because of which more counts: docstrings, and the subclasses of each class."""
+    """Names in the found code that add other code to the hash: docstrings, and the subclasses of each class."""
 
     docstrings: bool = False
     subclasses: bool = False
@@ -211,6 +242,8 @@ class _Walk:
         if not self._once("whole", source.name):
             return
         self._parents(source)
+        for target in source.imports:
+            self._imported(target, ())
         for name in source.binding:
             self._resolve(source, (name,))
         self._units(source, f"{source.name}.*", source.units)
@@ -222,11 +255,32 @@ class _Walk:
         for target in source.imports:
             if target.module.partition(".")[0] != _PACKAGE:
                 self._later(functools.partial(self._run_by_import, target))
-        if source.effects:
-            self._units(source, f"{source.name} (statements)", source.effects)
+        if effects := [
+            unit for unit in source.units if unit.effect or self._registers(source, unit)
+        ]:
+            self._units(source, f"{source.name} (statements)", effects)
         parent = source.name.rpartition(".")[0]
         if parent and (above := self.sources.find(parent)) is not None:
             self._parents(above)
+
+    def _registers(self, source: ModuleSource, unit: Unit) -> bool:
+        """Return True if a decorator of a library got the definition *unit* and left it as it was.
+
+        Such a decorator works by what it stores elsewhere: pandas' accessors, and handlers, are found there.
+        """
+        outer = [
+            target.module
+            for name in unit.decorators
+            for target in source.imported.get(name, ())
+            if target.module.partition(".")[0] not in _DECORATING
+        ]
+        if not outer or all(self.sources.find(module) is not None for module in outer):
+            return False
+        (name,) = unit.names
+        value = getattr(self.sources.loaded(source.name), name, None)
+        return value is None or (
+            isinstance(value, (type, types.FunctionType)) and not hasattr(value, "__wrapped__")
+        )
 
     def _run_by_import(self, target: Imported) -> None:
         found = self.sources.find(target.module)
@@ -278,6 +332,8 @@ class _Walk:
             self._anything()
         if uses.whole:
             self._whole(source)
+            for target in uses.imports:
+                self._imported(target, ())
         for module_name in uses.modules:
             self._star(module_name)
         self._names_of(source, unit)
@@ -339,7 +395,7 @@ class _Walk:
         self._part(source, name)
 
     def _imported(self, target: Imported, rest: Chain, *, mentioned: bool = True) -> None:
-        """Add the object that attributes *rest* of an imported name mean.
+        """Add the object that the attributes *rest* of an imported name lead to.
 
         If the import is never *mentioned*, only the effects of the module count.
         """
@@ -555,7 +611,7 @@ class _Walk:
 
     def _object(self, value: Any, name: str) -> None:
         home = plain_name(str(getattr(type(value), "__module__", "") or ""))
-        if isinstance(value, (types.BuiltinFunctionType, types.MethodDescriptorType)):
+        if isinstance(value, _BUILTIN):
             self._add(name, f"{name} = {getattr(value, '__qualname__', name)}")
         elif isinstance(value, logging.Logger) or type(value).__name__ in {
             "SparkSession",
@@ -590,11 +646,36 @@ class _Walk:
             else:
                 self._whole(source)
         elif home == "__main__":
-            methods = [f for f in vars(value).values() if isinstance(f, types.FunctionType)]
-            if not any(self._cell(method, name) for method in methods):
-                self.unclear[f"the source of class {name} cannot be found"] = None
+            self._class_of_cell(value, name)
         else:
             self._add(name, f"{name} = {home}.{value.__qualname__}")
+
+    def _class_of_cell(self, cls: type, name: str) -> None:
+        """Add a class of a notebook cell: its text, if a method leads to it, its bases and its attributes.
+
+        Without a text all attributes count. With one, the attributes count that code has replaced since.
+        """
+        own = {key: item for key, item in vars(cls).items() if key not in _MADE_BY_PYTHON}
+        methods = [f for f in own.values() if isinstance(f, types.FunctionType)]
+        methods = [f for f in methods if not _has_file(f.__code__)]
+        has_text = True in {self._cell(method, name) for method in methods}
+        self._add(f"{name} (class)", f"{cls.__qualname__}({', '.join(map(str, cls.__bases__))})")
+        for base in (*cls.__bases__, type(cls)):
+            if self._counts(plain_name(base.__module__)):
+                self.value(base, f"{name}.{base.__name__}")
+        for made in vars(cls).get("__dataclass_fields__", {}).values():
+            self._add(f"{name}.{made.name} (field)", f"{made.name}: {made.type}")
+            values = {made.name: made.default, f"{made.name} factory": made.default_factory}
+            own |= {key: one for key, one in values.items() if one is not dataclasses.MISSING}
+        for key, item in own.items():
+            for one in _accessors(item):
+                code = getattr(_unwrapped(one), "__code__", None)
+                if code and code.co_filename == "<string>" and dataclasses.is_dataclass(cls):
+                    continue  # follows from the fields
+                if not has_text:
+                    self.value(one, f"{name}.{key}")
+                elif not isinstance(one, _MUTABLE):
+                    self._held(one, f"{name}.{key}")
 
     def _function(self, fn: types.FunctionType, name: str) -> None:
         home = plain_name(str(fn.__globals__.get("__name__", fn.__module__) or ""))
@@ -628,6 +709,12 @@ class _Walk:
                 self.value(default, f"{name} default {i + 1}")
             for key, default in (fn.__kwdefaults__ or {}).items():
                 self.value(default, f"{name} default {key}")
+        elif not _has_file(fn.__code__):
+            for i, default in enumerate(
+                (*(fn.__defaults__ or ()), *(fn.__kwdefaults__ or {}).values())
+            ):
+                if not isinstance(default, _MUTABLE):  # which may be a cache
+                    self._held(default, f"{name} default {i + 1}")
 
     def _function_of(self, source: ModuleSource, fn: types.FunctionType) -> None:
         unit = source.at_line(fn.__code__.co_firstlineno)
@@ -675,6 +762,15 @@ class _Walk:
         module = plain_name(value.__name__)
         self._add(chain[0], f"{chain[0]} = module {module}")
         self._imported(Imported(module), chain[1:])
+
+
+def _accessors(value: Any) -> list[Any]:
+    """Return the functions of a property, or the value itself."""
+    if isinstance(value, property):
+        return [fn for fn in (value.fget, value.fset, value.fdel) if fn is not None]
+    if isinstance(value, functools.cached_property):
+        return [value.func]
+    return [value]
 
 
 def _unwrapped(value: Any) -> Any:

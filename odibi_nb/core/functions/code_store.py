@@ -15,10 +15,12 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.process.state_files import (
+    is_in_the_way,
     make_folder,
     move_file,
     open_at_end,
     read_regular,
+    set_aside,
 )
 from odibi_nb.core.text.json import as_json, decode_json
 
@@ -81,6 +83,8 @@ class CodeStore:
             return
         with contextlib.suppress(OSError):
             make_folder(self.state_dir, self.folder)
+            if is_in_the_way(self._file):
+                set_aside(self.state_dir, self._file)
             with os.fdopen(open_at_end(self._file), "ab") as file:
                 file.write(b"".join(self._pending))
         self._pending.clear()

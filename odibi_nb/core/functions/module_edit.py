@@ -1,7 +1,7 @@
 """Put functions of a cell into the module that they come from: the text, its diff, the atomic write.
 
-Only definitions whose code differs from the module's change. All other lines stay byte for byte: encoding,
-newlines, indentation and comments.
+A definition changes only if its code differs from the module's. All other lines stay byte for byte:
+encoding, newlines, indentation and comments.
 """
 
 from __future__ import annotations
@@ -149,13 +149,11 @@ class _Places:
 
     def top_of(self, line: int) -> int:
         """Return the first line of the module's statement that has *line*."""
-        for node in self._tree.body:
-            start: int = min(
-                [node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))]
-            )
-            if start <= line <= (node.end_lineno or node.lineno):
-                return start
-        return line
+        starts: list[int] = [
+            min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
+            for node in self._tree.body
+        ]
+        return max(start for start in starts if start <= line)
 
 
 def _replacement(
@@ -171,7 +169,7 @@ def _replacement(
 
 
 def _same(definition: Definition, text: list[str], place: Definition, lines: list[str]) -> bool:
-    """Return True if *text* is the text of the file's definition. Without decorators, the file's stay."""
+    """Return True if *text* equals the file's definition. If *text* has no decorators, the file's decorators stay."""
     other = text_of(place, lines).split("\n")
     if not definition.decorator_list:
         other = other[place.lineno - first_line(place) :]
@@ -179,14 +177,14 @@ def _same(definition: Definition, text: list[str], place: Definition, lines: lis
 
 
 def _left_out(tree: ast.Module, lines: list[str], module: ast.Module) -> Iterator[str]:
-    """Yield a problem for each statement of the cell that no module gets: neither definition nor import."""
+    """Yield a problem for each statement of the cell that is neither a definition nor an import, and so is left out."""
     known = {ast.dump(node) for node in module.body}
     for node in tree.body:
         is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         if isinstance(node, _CODE) or is_text or ast.dump(node) in known:
             continue
         text = lines[node.lineno - 1].strip()
-        yield f"line {node.lineno + 1} of the cell is no function, class or import: {text[:80]}"
+        yield f"line {node.lineno + 1} of the cell is not a function, class or import: {text[:80]}"
 
 
 def _imports(tree: ast.Module) -> list[str]:
@@ -222,7 +220,7 @@ def write_edit(edit: ModuleEdit, folder: Path) -> Path:
     if edit.source.ready_made or not file.is_relative_to(folder.resolve()):
         problems.append(f"the file is not in the project's folder {folder}")
     if not problems and not edit.names and edit.text == edit.source.module_text:
-        problems.append("the file has this version already")
+        problems.append("the file already has this version")
     if problems:
         raise ConfigurationError(f"apply to {shown}", problems)
     try:

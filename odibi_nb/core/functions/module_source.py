@@ -115,6 +115,13 @@ class Unit:
         """True if the statement defines a function or class."""
         return isinstance(self.node, _DEFINITIONS)
 
+    @cached_property
+    def decorators(self) -> frozenset[str]:
+        """The first names of the decorators of a definition."""
+        found = getattr(self.node, "decorator_list", ())
+        chains = (_chain(one.func if isinstance(one, ast.Call) else one) for one in found)
+        return frozenset(chain[0] for chain in chains if chain)
+
     def spans(self, line: int) -> bool:
         """Return True if the statement, its decorators included, has the line *line*."""
         first = min(
@@ -162,11 +169,6 @@ class ModuleSource:
             for name in unit.names:
                 found.setdefault(name, []).append(unit)
         return found
-
-    @cached_property
-    def effects(self) -> list[Unit]:
-        """The statements that count as soon as the module is used at all."""
-        return [unit for unit in self.units if unit.effect]
 
     @cached_property
     def imported(self) -> dict[str, tuple[Imported, ...]]:

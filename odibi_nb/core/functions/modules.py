@@ -26,11 +26,14 @@ from odibi_nb.core.functions.sibling_modules import (
     is_beside,
     is_installed,
     loaded_from,
+    modules_of,
+    names_by_hand,
     origin_of,
     plain_name,
     plain_spec,
 )
 from odibi_nb.core.model.transformation import READY_MADE
+from odibi_nb.core.process.import_state import search_path
 from odibi_nb.core.text.redaction import redact_text
 from odibi_nb.errors import did_you_mean
 
@@ -144,7 +147,8 @@ class ModuleLoader:
             try:
                 reloaded = self.prepare()
                 outer = self._planning.set(self._spaces[self.folder])
-                yield reloaded
+                with modules_of(self._spaces[self.folder]):
+                    yield reloaded
             finally:
                 if outer is not None:
                     self._planning.reset(outer)
@@ -153,11 +157,16 @@ class ModuleLoader:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Protect the loaded modules from being replaced while the run in the block uses them."""
+        """Protect the loaded modules from being replaced while the run in the block uses them.
+
+        Libraries that its functions call find them by their names.
+        """
         with self._lock:
             self._runs[self.folder] += 1
+            space = self._spaces.get(self.folder)
         try:
-            yield
+            with modules_of(space):
+                yield
         finally:
             with self._lock:
                 self._runs[self.folder] -= 1
@@ -297,6 +306,28 @@ class ModuleLoader:
         module, looks, text = cls._loaded.get(name, (None, None, b""))
         return text if looks and module is not None and module is sys.modules.get(name) else None
 
+    def notices(self) -> list[str]:
+        """Return a notice of each name that the project's code looks up in ``sys.modules``, where it is another's.
+
+        Call it after the modules were imported. Two projects in one process share ``sys.modules``.
+        """
+        space = self._spaces.get(self.folder)
+        if space is None:
+            return []
+        found: dict[str, str] = {}
+        for name in loaded_from(self.folder):
+            if self._is_of(name, space):
+                for other in names_by_hand(self._loaded.get(name, (None, None, b""))[2]):
+                    found.setdefault(other, plain_name(name))
+        return [
+            f"module {module!r} looks up {name!r} in sys.modules, where it is the module of the project "
+            f"in {self.owner_of(name)}: import {name!r} instead, or run this project in a kernel of its own"
+            for name, module in sorted(found.items())
+            if space.owns(name.partition(".")[0])
+            and space.real_name(name) != name
+            and self.owner_of(name) is not None
+        ]
+
     def _names(self) -> set[str]:
         """Return the names of the modules and packages beside the manifest."""
         found = {p.stem for p in self.folder.glob("*.py")} | {
@@ -349,7 +380,7 @@ def _is_on_path(folder: Path) -> bool:
     if str(folder) in sys.path:
         return True  # nearly always, and without resolving any path
     real = folder.resolve()
-    return any(Path(place or ".").resolve() == real for place in sys.path)
+    return any(Path(place or ".").resolve() == real for place in search_path())
 
 
 def _looks(path: Path) -> tuple[str, bytes]:

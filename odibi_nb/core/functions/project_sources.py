@@ -123,6 +123,8 @@ class ProjectSources:
         """Return the text of *path* that the process has loaded, or would load."""
         if loaded is None:
             return _bytes_of(path)
+        if not isinstance(loaded, types.ModuleType):
+            raise UnclearSourceError(f"module {path.stem} replaces itself by another object")
         text = ModuleLoader.loaded_text(loaded.__name__)
         if text is None:
             text = _bytes_of(path)

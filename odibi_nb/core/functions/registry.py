@@ -140,7 +140,11 @@ class FunctionRegistry:
         entry = self.find(module, function, engine)
         if entry is not None:
             return entry.fn
-        found = getattr(imported, function, None)
+        try:
+            found = getattr(imported, function, None)
+        except Exception as exc:  # a module's own __getattr__ may raise anything
+            text = f"{module}.{function} cannot be called: {exc}"
+            raise FunctionNotFoundError(text) from exc
         if not callable(found) or self._engines_of(module, function):
             raise FunctionNotFoundError(self._no_function(imported, function, engine))
         return found  # type: ignore[no-any-return]
@@ -244,7 +248,7 @@ def accepted_keywords(fn: Callable[..., Any]) -> tuple[str, ...]:
     ):  # our own wrapper passes all arguments on
         plain = _innermost(plain.__wrapped__)
     if inspect.iscoroutinefunction(plain):
-        raise ValueError("it is async, and the runner awaits no function: use def")
+        raise ValueError("it is async, and the runner does not await functions: use def")
     if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
         raise ValueError("it has a yield, so calling it would not run it: return the DataFrame")
     return _taken(fn, getattr(fn, CONTEXT_PARAM, None))

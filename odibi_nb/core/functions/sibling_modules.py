@@ -6,11 +6,15 @@ below this module instead: ``odibi_nb.core.functions.sibling_modules./path/of/pr
 folder, so any process that has this package can load pickles of such functions and classes.
 
 The code of a project's modules gets its own ``__import__``. So ``import helpers`` is the project's
-``helpers`` on each thread, whatever other projects the process has opened.
+``helpers`` on each thread, whatever other projects the process has opened. Libraries, such as
+``unittest.mock``, import a module by its name: while a project's function runs, `modules_of` gives them
+the project's module where they would get that of another project. ``sys.modules["helpers"]`` itself is
+another project's module; `names_by_hand` finds such code.
 """
 
 from __future__ import annotations
 
+import ast
 import builtins
 import contextlib
 import contextvars
@@ -26,6 +30,8 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from odibi_nb.core.process.import_state import search_path
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -40,6 +46,20 @@ _UNTIDY = re.compile(r"[\\/]\.?[\\/]")
 _asking: contextvars.ContextVar[ModuleSpace | None] = contextvars.ContextVar(
     "odibi_nb_asking", default=None
 )
+_running: contextvars.ContextVar[ModuleSpace | None] = contextvars.ContextVar(
+    "odibi_nb_running", default=None
+)
+"""The modules of the project whose functions run here, or whose modules are imported here."""
+
+
+@contextlib.contextmanager
+def modules_of(space: ModuleSpace | None) -> Iterator[None]:
+    """Let libraries that the code in the block calls find the modules of *space* by their names."""
+    token = _running.set(space)
+    try:
+        yield
+    finally:
+        _running.reset(token)
 
 
 class ModuleSpace:
@@ -65,8 +85,9 @@ class ModuleSpace:
         self._builtins: dict[str, Any] = {}
         self._seen: dict[str, _Library] = {}
         _spaces[self.prefix] = self
+        _folders[os.path.normcase(folder)] = folder
         if private:
-            _watch_rebuilt_functions()
+            _watch_imports_by_name()
 
     def owns(self, top: str) -> bool:
         """Return True if *top* means a module or package of this project in the project's own code."""
@@ -92,7 +113,29 @@ class ModuleSpace:
 
     def _is_taken(self, top: str) -> bool:
         loaded = sys.modules.get(top)
-        return loaded is not None and not is_beside(loaded, top, self.folder)
+        if loaded is None or is_beside(loaded, top, self.folder):
+            return False
+        _watch_imports_by_name()
+        return True
+
+    def is_others(self, top: str) -> bool:
+        """Return True if the plain name *top* means a module of another project in this process."""
+        loaded = sys.modules.get(top)
+        if loaded is not None:
+            around = _folders_around(loaded, top)
+            return any(_folders.get(folder, self.folder) != self.folder for folder in around)
+        # Python finds a plain name only on the path. A search of all of it takes longer than this look.
+        on_path = map(os.path.normcase, search_path())
+        others = {_folders[place] for place in on_path if place in _folders} - {self.folder}
+        if not any(
+            folder.joinpath(name).exists() for folder in others for name in (top, f"{top}.py")
+        ):
+            return False
+        found = PathFinder.find_spec(top)
+        places = [] if found is None else [found.origin, *(found.submodule_search_locations or ())]
+        return any(
+            Path(place).is_relative_to(folder) for place in places if place for folder in others
+        )
 
     @contextlib.contextmanager
     def asking(self) -> Iterator[None]:
@@ -155,12 +198,13 @@ class ModuleSpace:
             if found is None:
                 return
             lent = self.lent - {self.folder}
-            own = [place for place in sys.path if Path(place or ".") not in lent]
+            own = [place for place in search_path() if Path(place or ".") not in lent]
             if PathFinder.find_spec(top, own) is not None:
                 return
             owner = next(f for f in others if PathFinder.find_spec(top, [str(f)]) is not None)
         else:
-            owners = [folder for folder in others if is_beside(loaded, top, folder)]
+            around = {*_folders_around(loaded, top)}
+            owners = [folder for folder in others if os.path.normcase(folder) in around]
             if not owners:
                 return
             owner = owners[0]
@@ -235,6 +279,8 @@ def _with_real_name(space: ModuleSpace, function: Callable[..., Any]) -> Callabl
 
 
 _spaces: dict[str, ModuleSpace] = {}
+_folders: dict[str, Path] = {}
+"""The folders of all projects that this process has opened, by their normalized texts."""
 
 
 _looked_at: dict[str, types.ModuleType] = {}
@@ -290,13 +336,20 @@ def forget_modules(names: Iterable[str]) -> None:
 
 def is_beside(module: types.ModuleType, top: str, folder: Path) -> bool:
     """Return True if *module* is the module or package *top* of *folder*, or is inside it."""
-    place = _text_of(module)
-    if place is None:
-        return False
-    root = os.path.normcase(f"{folder}{os.sep}")
-    if not os.path.normcase(place).startswith(root):
-        return False
-    return place[len(root) :].partition(os.sep)[0] in (top, f"{top}.py")
+    return os.path.normcase(folder) in _folders_around(module, top)
+
+
+def _folders_around(module: types.ModuleType, top: str) -> Iterator[str]:
+    """Yield the normalized folders beside whose modules *module* is *top*, or is inside it.
+
+    A process may have opened hundreds of projects, and any import of a row asks for one of them.
+    """
+    place, part = os.path.normcase(_text_of(module) or ""), os.path.normcase(f"{os.sep}{top}")
+    at = place.find(part)
+    while at >= 0:
+        if place[at + len(part) :].partition(os.sep)[0] in {"", ".py"}:
+            yield place[:at]
+        at = place.find(part, at + 1)
 
 
 def origin_of(module: types.ModuleType) -> Path | None:
@@ -331,7 +384,7 @@ def _tidy(place: str) -> str:
 def plain_spec(top: str, *, without: Path) -> ModuleSpec | None:
     """Return the spec that ``import top`` would find outside of the folder *without*."""
     return PathFinder.find_spec(
-        top, [place for place in sys.path if Path(place or ".").resolve() != without]
+        top, [place for place in search_path() if Path(place or ".").resolve() != without]
     )
 
 
@@ -348,6 +401,40 @@ def has_code(spec: ModuleSpec) -> bool:
         next(Path(place).glob(pattern), None) is not None
         for place in spec.submodule_search_locations or ()
         for pattern in ("*.py", "*/*.py")
+    )
+
+
+def names_by_hand(text: bytes) -> set[str]:
+    """Return the names that the code in *text* looks up in ``sys.modules`` as literals."""
+    if b"sys.modules" not in text:
+        return set()
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        keys: list[ast.expr] = []
+        if isinstance(node, ast.Subscript) and _is_sys_modules(node.value):
+            keys = [node.slice]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            keys = node.args[:1] if _is_sys_modules(node.func.value) else []
+        elif isinstance(node, ast.Compare) and any(map(_is_sys_modules, node.comparators)):
+            keys = [node.left]
+        found.update(
+            key.value
+            for key in keys
+            if isinstance(key, ast.Constant) and isinstance(key.value, str)
+        )
+    return found
+
+
+def _is_sys_modules(node: ast.expr) -> bool:
+    return (
+        isinstance(node, ast.Attribute)
+        and node.attr == "modules"
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "sys"
     )
 
 
@@ -422,13 +509,14 @@ class Finder:
         )
 
 
-def _watch_rebuilt_functions() -> None:
-    """Let functions that were pickled by value find their project's modules in this process.
+def _watch_imports_by_name() -> None:
+    """Let functions that were pickled by value, and libraries, find the modules of the project that runs.
 
     Spark sends functions with cloudpickle, which rebuilds a nested function with plain builtins. Sail
-    runs such a function in this process, where only its module's name shows its project.
+    runs such a function in this process, where only its module's name shows its project. Libraries call
+    ``importlib.import_module``, and only the context shows for which project.
     """
-    plain = builtins.__import__
+    plain, plain_module = builtins.__import__, importlib.import_module
     if getattr(plain, "of_odibi_nb", False):
         return
 
@@ -440,14 +528,46 @@ def _watch_rebuilt_functions() -> None:
         level: int = 0,
     ) -> types.ModuleType:
         # A project's own __import__ and Python's import system call this function, too.
-        module = globals.get("__name__") if level == 0 and type(globals) is dict else None
-        if type(module) is str and module.startswith(PREFIX) and _asking.get() is None:
+        if level or _asking.get() is not None:
+            return plain(name, globals, locals, fromlist, level)
+        module = globals.get("__name__") if type(globals) is dict else None
+        if type(module) is str and module.startswith(PREFIX):
             space = _space_of(PREFIX + module.removeprefix(PREFIX).partition(".")[0])
             return space.statement(name, globals, locals, fromlist, level)
+        meant = _meant(name)
+        if meant is not None:
+            return meant.statement(name, globals, locals, fromlist, level)
         return plain(name, globals, locals, fromlist, level)
+
+    @functools.wraps(plain_module)
+    def import_module(name: str, package: str | None = None) -> types.ModuleType:
+        meant = _meant(name) if _asking.get() is None else None
+        if meant is None:
+            return plain_module(name, package)
+        with meant.asking():
+            return plain_module(meant.real_name(name), package)
 
     import_.of_odibi_nb = True  # type: ignore[attr-defined]
     builtins.__import__ = import_
+    importlib.import_module = import_module
+
+
+def _meant(name: str) -> ModuleSpace | None:
+    """Return the modules that *name* means here, if Python would take it for another project's module.
+
+    Raises:
+        ModuleNotFoundError: if only another project has the module.
+    """
+    space = _running.get()
+    top = name.partition(".")[0]
+    if space is None or not top or top in _NEVER_OURS or name.startswith(PREFIX):
+        return None
+    if not space.is_others(top):
+        return None
+    if space.owns(top):
+        return space
+    space.refuse_foreign(top)
+    return None
 
 
 def _space_of(prefix: str) -> ModuleSpace:

@@ -108,7 +108,7 @@ def text_of(definition: Definition, lines: list[str]) -> str:
 
 
 def change_code(lines: list[str], change: Callable[[str], str]) -> list[str]:
-    """Return *lines* of code, changed; but not those inside of a multi-line string, which are its value."""
+    """Return *lines* of code with *change* applied, except inside multi-line strings, which are values."""
     inside: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO("\n".join(lines)).readline):
         if token.start[0] != token.end[0]:
@@ -120,14 +120,14 @@ def change_code(lines: list[str], change: Callable[[str], str]) -> list[str]:
 
 
 def lines_of(text: str) -> list[str]:
-    """Return the lines of *text* as Python counts them: a form feed ends no line."""
+    """Return the lines of *text* as Python counts them: a form feed does not end a line."""
     return text.split("\n")
 
 
 def shown_file(file: Path) -> str:
     """Return the path for the header of a diff: relative to the working directory if it is below it.
 
-    Runs of whitespace become one space, and none remains at the ends.
+    Each run of whitespace becomes one space, and both ends are stripped.
     """
     try:
         shown = file.relative_to(Path.cwd())

@@ -29,7 +29,7 @@ class AttemptControl:
         self._measure: Callable[[], Progress | None] | None = None
         self.heard = False
         self.fence: Callable[[], str] = str
-        """Returns the reason why the run of this attempt may go on no longer; "" if it may."""
+        """Returns the reason why the run of this attempt may no longer continue; "" if it may."""
 
     def revoke(self, reason: str) -> None:
         """Revoke the attempt: refuse all reads and writes that it begins from now on."""
@@ -78,7 +78,7 @@ class AttemptControl:
         return self.heard
 
     def check(self) -> None:
-        """Raise RevokedError if the attempt was revoked, or its run may go on no longer."""
+        """Raise RevokedError if the attempt was revoked, or its run may no longer continue."""
         if self.reason is None and (lost := self.fence()):
             self.revoke(lost)
         if self.stop_if_asked():

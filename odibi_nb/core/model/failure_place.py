@@ -22,7 +22,7 @@ class FailurePlace(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def place_in(value: object) -> FailurePlace | None:
-    """Return the place that an event's payload or a journal's line has; None if it has none."""
+    """Return the place in an event's payload or in a line of the journal; None without one."""
     try:
         return None if value is None else msgspec.convert(value, FailurePlace)
     except msgspec.ValidationError:

@@ -9,7 +9,7 @@ RUN_TABLE = "TransformationRun"
 """Name of the table of runs, in the same schema as the table of attempts."""
 
 LEASE_TABLE = "TransformationRunLease"
-"""Name of the table with the run that may go on now, of each project and environment, if they share it."""
+"""Name of the table of leases: for each shared project and environment, the run that may continue."""
 
 RECORD_COLUMNS: tuple[tuple[str, str], ...] = (
     ("transformation_id", "string"),

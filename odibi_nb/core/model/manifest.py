@@ -12,6 +12,7 @@ import msgspec
 
 from odibi_nb.core.model.notification import Channel, check_channels
 from odibi_nb.core.model.rich_display import RichDisplay
+from odibi_nb.core.text.bounded_files import MAX_MANIFEST, read_bounded
 from odibi_nb.core.text.json import decode_config
 from odibi_nb.core.text.redaction import shown
 from odibi_nb.core.text.structs import decode_struct
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
 DEFAULT_LAYER_ORDER = ("Bronze", "Silver_1", "Gold_1")
+_SHELL_VARIABLE = re.compile(r"\$[A-Za-z_]\w*(?:/|$)")
 DEFAULT_LAKE = "lake"
 """Folder beside the manifest that contains the tables if an environment names no lake."""
 MAX_FOLDER_BYTES = 100
@@ -181,10 +183,11 @@ class ProjectManifest(
         """
         path = Path(path)
         try:
-            data = path.read_bytes()
-        except (OSError, ValueError) as exc:  # ValueError: a NUL in the path
-            why = exc.strerror if isinstance(exc, OSError) else exc
-            raise ManifestError(str(path), [f"cannot be read: {why}"]) from exc
+            data = read_bounded(path, MAX_MANIFEST, "keep the rows in the registry")
+        except OSError as exc:
+            raise ManifestError(str(path), [f"cannot be read: {exc.strerror}"]) from exc
+        except ValueError as exc:  # too large, or a NUL in the path
+            raise ManifestError(str(path), [f"cannot be read: {exc}"]) from exc
         try:
             raw = decode_config(data)
         except ValueError as exc:
@@ -233,6 +236,8 @@ class ProjectManifest(
         if not problems:
             config, problems = decode_struct(raw, EnvironmentConfig, where)
         if config is not None:
+            lake = self.environments.get(env, {}).get("lake")
+            problems = [*problems, *_check_lake(lake, f"{where}.lake")]
             for channel in config.notify.values():
                 channel.hide_secrets()
             problems = [*problems, *check_channels(config.notify, f"{where}.notify")]
@@ -332,6 +337,19 @@ def _check_layer(config: LayerConfig, before: Sequence[str], where: str) -> Iter
         yield Problem(f"{where}.max_workers", f"expected at least 1, found {workers}")
     if seconds is not None and seconds <= 0:
         yield Problem(f"{where}.timeout_seconds", f"expected seconds above 0, found {seconds:g}")
+
+
+def _check_lake(lake: Any, where: str) -> Iterator[Problem]:
+    """Yield the problem of a folder that only a shell would find: odibi would create one of that name."""
+    if not isinstance(lake, str) or not lake:
+        return
+    if not lake.strip():
+        yield Problem(where, f"is blank, found {shown(lake)}")
+    elif lake.startswith("~"):
+        yield Problem(where, f"~ is not expanded, found {shown(lake)}: write ${{HOME}}{lake[1:]}")
+    elif _SHELL_VARIABLE.match(lake):
+        name = lake[1:].partition("/")[0]
+        yield Problem(where, f"${name} is not expanded: write ${{{name}}}")
 
 
 def _check_environments(manifest: ProjectManifest) -> Iterator[Problem]:

@@ -30,12 +30,12 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     Attributes:
         kind: ``webhook`` (a POST with JSON), ``slack``, ``teams`` or ``email``.
-        url: address of the webhook. It must begin with ``https://``; ``http://`` is only allowed to this
+        url: address of the webhook. It must begin with ``https://``; ``http://`` is only allowed for this
             machine.
         headers: further HTTP headers of a ``webhook``, such as ``Authorization``.
         server: mail server of an ``email`` channel, ``HOST`` or ``HOST:PORT``; the port is 587 by default.
         security: ``starttls`` or ``tls`` (the whole connection is encrypted, usually on port 465).
-            ``none`` is only allowed to this machine.
+            ``none`` is only allowed for this machine.
         user: user name for the mail server; without it, odibi_nb does not log in.
         password: password for the mail server.
         sender: address in the field From of a mail.
@@ -43,7 +43,8 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         on: events to report, among ``run_failed``, ``run_finished`` (every end of a run),
             ``run_abandoned`` (its process died) and ``row_failed`` (after its last attempt).
         most: number of messages within `per_seconds`. Further messages are dropped, and the next
-            message has their number. The last one is reserved for the end of a run.
+            message contains the number of dropped ones. The last of these messages is reserved for
+            the end of a run.
         per_seconds: time in which at most `most` messages are sent.
     """
 
@@ -158,7 +159,7 @@ def _reason_against_host(parts: SplitResult) -> str:
     if not parts.hostname or parts.scheme not in {"http", "https"}:
         return "expected https://…"
     if parts.scheme == "http" and not is_loopback(parts.hostname):
-        return "is not encrypted: expected https://…; http:// is only allowed to this machine"
+        return "is not encrypted: expected https://…; http:// is only allowed for this machine"
     return ""
 
 
@@ -190,7 +191,7 @@ def _check_server(channel: Channel, where: str) -> Iterator[Problem]:
         yield Problem(f"{where}.server", "expected HOST or HOST:PORT")
         return
     if channel.security == "none" and not is_loopback(host):
-        message = "'none' is only allowed to this machine: choose 'starttls' or 'tls'"
+        message = "'none' is only allowed for this machine: choose 'starttls' or 'tls'"
         yield Problem(f"{where}.security", message)
 
 

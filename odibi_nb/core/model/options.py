@@ -136,13 +136,13 @@ class RunOptions:
         overrides: transformation id to constants that replace the row's.
         repairs: ids of runs that this run repairs. Its appends replace the rows that they appended for
             the same transformations.
-        stale: run only the rows whose outputs are not up to date, and the rows that need new data of
-            these.
+        stale: run only the rows whose outputs are not up to date, and the rows that read new data
+            from them.
         keep_cached: keep the cache plan's tables in the Spark session's memory after the run.
         atomic: if the run does not succeed, restore all tables that it wrote to their versions before
             the run.
         force: replace a run of the same project and environment that is still alive.
-        job: the run of a scheduler's task that this run is for. `Orchestrator.run_for_job` finds it again.
+        job: the scheduler's id of its job run or task run. `Orchestrator.run_for_job` finds a run by this id.
         part: the name of this part of a job, whose parts are runs of other rows at the same time. On machines
             that share the lake, the run then excludes only runs of the same part.
         confirm: the project's name, to confirm a run in a protected environment; True in a script.

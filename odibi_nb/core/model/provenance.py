@@ -1,7 +1,7 @@
 """Provenance of an attempt: the versions of the data that it read, and the versions that it wrote.
 
-The run log stores both as JSON text, in its columns ``inputs_read`` and ``outputs_written``. The forms
-are the structs of this module; a key that has no value is left out.
+The run log stores both as JSON text, in its columns ``inputs_read`` and ``outputs_written``. The structs
+of this module define the forms. A key without a value is left out.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class TableVersion(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_def
         version: number of the version that was read.
         data_version: number of the newest commit up to *version* that changed data. A commit that only
             compacts files, and a VACUUM, change no data.
-        table_id: the ``id`` of the table's Delta metadata. A table that was dropped and created again
-            has another one, so equal numbers do not mean equal data.
+        table_id: the ``id`` of the table's Delta metadata. A table that was dropped and created
+            again has another id, so equal versions do not mean equal data.
     """
 
     table: str
@@ -33,7 +33,7 @@ class TableVersion(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_def
 
 
 class UnversionedTable(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A table that was read, of which no version is known: a view, or a table of another format.
+    """A table that was read, whose version is unknown: a view, or a table of another format.
 
     Attributes:
         table: key of the table, ``schema.table`` in lower case.

@@ -81,13 +81,13 @@ def _plainly_read(text: str, candidates: set[str], names: set[str]) -> bool:
 
 
 def mentions(sql: str) -> set[str]:
-    """Return all names in *sql* outside literals and comments, as spelled; dotted names stay whole."""
+    """Return all names in *sql* outside literals and comments, in their spelling. A dotted name is one name."""
     text = _DOT.sub(".", _NOISE.sub(" ", sql))
     return {_QUOTES.sub("", name) for name in _NAME.findall(text)}
 
 
 def tables_named(sql: str, engine: str) -> set[str]:
-    """Return the dotted names of the tables that *sql* reads, as spelled; if unclear, all its names."""
+    """Return the dotted names of the tables that *sql* reads, in their spelling. If that is unclear, return all names."""
     tables, _ = tables_in(sql, DIALECTS.get(engine, engine))
     return mentions(sql) if tables is None else {".".join(parts) for parts in tables}
 
@@ -124,7 +124,7 @@ def tables_read(trees: Iterable[Any]) -> Iterator[Any]:
 def parse(sql: str, dialect: str) -> tuple[list[Any] | None, str]:
     """Return sqlglot's tree of each statement in *sql*, or None and the reason of a parse error.
 
-    The checks of one query share its trees, so that no caller may change them.
+    The checks of one query share its trees, so callers must not change them.
     """
     if len(sql) > LONGEST:
         return None, f"it has more than {LONGEST:,} characters"

@@ -1,7 +1,7 @@
 """Check that a row's query is one SELECT that only reads.
 
 The first defence is the server's: read-only transactions, protocols that accept a single statement, and
-engines without external access. This module refuses queries that pass all of them, such as calls of
+engines without external access. This module refuses queries that would pass all of these defences, such as calls of
 functions that access files, other sessions or other servers.
 """
 
@@ -222,7 +222,7 @@ def _is_format_and_path(parts: tuple[str, ...]) -> bool:
 def _odd_text(sql: str, dialect: str) -> str:
     """Return an error message for text that parsers could understand differently; "" otherwise."""
     if dialect == "mysql" and _MYSQL_CODE.search(sql):
-        what = "code in comments (/*! */), or -- without a blank after it, which is no comment"
+        what = "code in comments (/*! */), or -- without a blank after it, which is not a comment"
         return f"a query must not have {what} - in: {shown_sql(sql)}"
     if dialect == "postgres" and _UNICODE_NAME.search(sql):
         return f'a query must not have names in U&"…" - in: {shown_sql(sql)}'

@@ -230,11 +230,11 @@ def _leads_to(path: str, *, deep: bool) -> Iterator[str]:
         return
     patterns = [path, *itertools.islice(_unbraced(path), _MOST_PATTERNS + 1)]
     if len(patterns) > _MOST_PATTERNS:
-        yield os.sep
-        return
-    yield from _all_links([path])  # a name may look like a pattern
-    for pattern in patterns:
-        yield from _all_links(_matches(pattern))
+        yield os.sep  # a pattern with so many choices is always refused
+    else:
+        yield from _all_links([path])  # a name may look like a pattern
+        for pattern in patterns:
+            yield from _all_links(_matches(pattern))
 
 
 def _all_links(paths: Iterable[str]) -> Iterator[str]:

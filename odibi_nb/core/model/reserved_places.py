@@ -43,7 +43,7 @@ def log_tables(run_log: str) -> tuple[TableName, TableName]:
 
 
 def lease_table(run_log: str) -> TableName:
-    """Return the table of the run that may go on, beside the run log.
+    """Return the name of the table of leases, beside the run log.
 
     Raises:
         DataError: if *run_log* is not a table's name.
@@ -105,6 +105,8 @@ class Links:
 class Reserved:
     """Places that the rows of one environment may not write.
 
+    The object looks for links in a folder of the lake only once, so create one for each plan and each run.
+
     Attributes:
         tables: the run log's tables.
         catalog: name of the lake's catalog, "" for the session's current catalog; None if the lake is a
@@ -122,15 +124,12 @@ class Reserved:
 
     def check(self, table: str) -> None:
         """Raise DataError if *table* is a table of the run log."""
-        why = self._refusal(table, Links(self.lake))
+        why = self._refusal(table)
         if why:
             raise DataError(why)
 
     def problems(self, row: Transformation, checks: Sequence[Rule]) -> list[tuple[str, str]]:
-        """Return (field, message) for each place that *row* would write or read but may not.
-
-        The object looks for links in the lake only once, so create one `Reserved` for each plan.
-        """
+        """Return (field, message) for each place that *row* would write or read but may not."""
         if self._is_plain(row, checks):
             return []
         quarantines = any(rule.on_fail == QUARANTINE for rule in checks)
@@ -180,19 +179,18 @@ class Reserved:
         return found
 
     def _table_refusal(self, table: str, *, quarantines: bool) -> str:
-        why = self._refusal(table, self._links)
-        return why or (self._quarantine(table, self._links) if quarantines else "")
+        return self._refusal(table) or (self._quarantine(table) if quarantines else "")
 
     def _in_log(self, text: str) -> bool:
         return _is_delta_log(locate(text, self.locations, self.folder))
 
-    def _refusal(self, table: str, links: Links) -> str:
+    def _refusal(self, table: str) -> str:
         """Return the reason why a row may not write *table*; "" if it may."""
         try:
             key = table_key(table) if self.catalog is None else self._key(TableName.parse(table))
         except DataError:
             return ""  # not a table's name, which another check reports
-        if key not in self._keys and not (links.lead(key) and self._leads_to_log(key)):
+        if key not in self._keys and not (self._links.lead(key) and self._leads_to_log(key)):
             return ""
         return (
             f"{table}: is a table of the run log, which rows may read but not write: choose another "
@@ -212,15 +210,15 @@ class Reserved:
         path = os.path.join(self.lake, *key.split("."))  # noqa: PTH118  paths stay text
         return any(_is_below(path, f"{self.lake}/{table.path}") for table in self.tables)
 
-    def _quarantine(self, table: str, links: Links) -> str:
+    def _quarantine(self, table: str) -> str:
         with contextlib.suppress(DataError):
-            return self._refusal(quarantine_of(table), links)
+            return self._refusal(quarantine_of(table))
         return ""
 
     def _key(self, table: TableName) -> str:
         """Return the key of *table* without its catalog if that is the lake's catalog.
 
-        So a name with the lake's catalog equals the same name without it.
+        A name with the lake's catalog then equals the same name without a catalog.
         """
         first, *rest = table.parts
         in_own = self.catalog is not None and self.catalog.lower() in {"", first.lower()}

@@ -42,8 +42,8 @@ class TransformationResult:
         duration_seconds: time from the start of the first attempt to the end, waits included.
         reason: why the transformation did not succeed, in one line; "" after success.
         error: the exception of the last attempt. For the newest failures of a run (see
-            `odibi_nb.core.running.kept_failures.KEPT`), the result keeps its traceback, and so the
-            variables of the stack frames.
+            `odibi_nb.core.running.kept_failures.KEPT`), the result keeps its traceback, which holds
+            the variables of the stack frames.
         traceback: text of the exception's traceback, from the user's code on.
         log: the text that the last attempt printed and logged.
         checks: results of the last attempt's data checks.
@@ -51,7 +51,7 @@ class TransformationResult:
         outputs_written: the tables that the last attempt wrote, with their versions.
         why: why a ``--stale`` run had the transformation, or why it ended UNCHANGED; "" in other runs.
         failed_at: the line of the user's code at which it failed; None without one.
-        unusual: of a past run, a line for each thing that differs much from the runs before it.
+        unusual: in a past run, a line for each value that differs much from earlier runs.
     """
 
     transformation_id: str

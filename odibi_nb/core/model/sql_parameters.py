@@ -12,6 +12,7 @@ import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from odibi_nb.core.model.query_tables import parse
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _OURS = "odibi_parameter_"
 _SIGN = re.compile(r"[:?$@%]")
 """Characters that begin a parameter in some dialect."""
+_COLON = re.compile(r"(?<!:):(?!:)(?=[\w$])")
 _WORD = re.compile(r"[^\W\d]\w*")
 _NEVER_PLAIN = re.compile(r"['\\$\x00-\x1f\x7f]")
 """Characters that Spark reads differently by its settings, in texts that become hexadecimal."""
@@ -64,6 +66,37 @@ class BoundQuery:
     def original(self, offset: int) -> int:
         """Convert an *offset* in `text`, outside of literals, to the offset in the query as written."""
         return _original(offset, self.moved)
+
+
+def for_sqlalchemy(sql: str, dialect: str) -> str:
+    """Return *sql* in the notation of SQLAlchemy's ``text``, with parameters only where SQL has them.
+
+    SQLAlchemy takes ``:name`` for a parameter in strings, too, such as ``:1`` in ``'{"a":1}'``, and not
+    before ``::``. A backslash before a colon makes it a plain one. A parameter without a value stays one,
+    so that SQLAlchemy names it. Text that sqlglot cannot read is returned as it is.
+    """
+    import sqlglot
+
+    try:
+        tokens = sqlglot.tokenize(sql, read=dialect or None)
+    except Exception:  # noqa: BLE001  a parser of untrusted text may raise anything
+        return sql
+    code = [
+        (colon.end, name.end + 1)
+        for colon, name in pairwise(tokens)
+        if colon.text == ":" and name.start == colon.end + 1 and _WORD.fullmatch(name.text)
+    ]
+    ends = dict(code)
+    parts, last = [], 0
+    for found in _COLON.finditer(sql):
+        start = found.start()
+        if start not in ends:
+            parts += [sql[last:start], "\\"]
+            last = start
+        elif sql.startswith("::", ends[start]):
+            parts += [sql[last : ends[start]], " "]
+            last = ends[start]
+    return "".join([*parts, sql[last:]])
 
 
 def place_in(sql: str, offset: int) -> str:
@@ -118,7 +151,9 @@ class _Binding:
             tree, _ = _parsed(marked, self.dialect)
         if not self._same(tree, text):
             names = ", ".join(sorted({f":{place.name}" for place in found}))
-            return BoundQuery(self.sql, (f"{names}: a value cannot take this place in a query",))
+            return BoundQuery(
+                self.sql, (f"{names}: a parameter is not allowed at this place in a query",)
+            )
         return BoundQuery(text, (), moved)
 
     def _replaced(self, texts: Mapping[_Place, str]) -> tuple[str, tuple[_Moved, ...]]:
@@ -233,7 +268,7 @@ def _placeholders(tree: Any) -> Iterator[Any]:
 def _places(sql: str, dialect: str) -> list[_Place]:
     """Return each ``:name`` of the query that may be a parameter.
 
-    A colon that follows an operand is no parameter: ``{'a':b}``, ``list[1:n]``, ``column:field``.
+    A colon that follows an operand is not a parameter: ``{'a':b}``, ``list[1:n]``, ``column:field``.
 
     Raises:
         ValueError: if the query has no tokens, because a quote or comment does not end.

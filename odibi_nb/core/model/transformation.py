@@ -62,6 +62,8 @@ _REQUIRED = dict.fromkeys(
     ("transformation_id", "project", "environment", "layer", "module", "function")
 )
 JSON_COLUMNS: Mapping[str, type] = {"inputs": list, "constants": dict, "outputs": list}
+_BARE = re.compile(r"[\w./:-][\w ./:,=-]{0,199}")
+"""Text that people write where JSON belongs: names of tables, paths, key=value."""
 MAX_PYTHON_TEXT = 20_000
 """Longest text to parse as Python, because parsing takes time and memory."""
 INPUT_FORMS = ("table", "sql", "path")
@@ -378,7 +380,7 @@ def _parse_json(value: Any, expected: type) -> tuple[Any, str]:
         except TwinKeyError as exc:
             return expected(), str(exc)
         except ValueError as exc:
-            return expected(), f"{exc}{python_hint(value, expected)}"
+            return expected(), why_not_json(value, expected, exc)
     if isinstance(value, expected):
         return value, ""
     if value is None:
@@ -399,6 +401,17 @@ def _decoded_again(value: Any) -> Any:
         except ValueError:
             return value
     return value
+
+
+def why_not_json(text: str | bytes | bytearray, expected: type, error: ValueError) -> str:
+    """Return the reason why *text* of a JSON column is not JSON, with a hint how to write it."""
+    found = text.strip() if isinstance(text, str) else ""
+    if not _BARE.fullmatch(found):
+        return f"{error}{python_hint(text, expected)}"
+    if expected is dict:
+        return f'expected an object in JSON, such as {{"name": "value"}}, found the text {shown(found)}'
+    items = [part.strip() for part in found.split(",")]
+    return f"expected a list in JSON, found the text {shown(found)}: write {_cut(items)}"
 
 
 def python_hint(text: str | bytes | bytearray, expected: type) -> str:

@@ -24,6 +24,8 @@ from odibi_nb.core.text.name_lists import some_of
 from odibi_nb.core.text.redaction import redact, redact_text
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     from odibi_nb.core.model.transformation import Transformation
     from odibi_nb.core.planning.plan import PlannedRow
 
@@ -154,6 +156,7 @@ class Facts:
         config: returns the configuration with a hash, or None.
         version: returns the newest version of the table with a key, or None.
         commits: returns the commits of the table with a key, newest first, down to a version.
+        committed_at: returns the time of the commit that made a version of the table with a key, or None.
         fingerprint: returns the present fingerprint of a file.
     """
 
@@ -165,6 +168,9 @@ class Facts:
     config: Callable[[str], Mapping[str, Any] | None] = field(default=lambda _hash: None)
     version: Callable[[PlannedRow, str], TableVersion | None]
     commits: Callable[[PlannedRow, str, int], list[TableCommit]]
+    committed_at: Callable[[PlannedRow, str, int], dt.datetime | None] = field(
+        default=lambda _row, _key, _version: None
+    )
     fingerprint: Callable[[PlannedRow, str], FileRead]
 
 
@@ -395,9 +401,24 @@ def _table_reasons(reading: _Reading, one: Mapping[str, Any]) -> Iterator[Reason
     elif now.table_id != one["table_id"]:
         yield Reason(Cause.INPUT, f"input {key} was replaced by another table")
     elif now.version < seen:
-        yield Reason(Cause.INPUT, f"input {key} went back: v{seen} → v{now.version}")
+        yield Reason(Cause.INPUT, f"input {key} has an older version: v{seen} → v{now.version}")
     elif now.version > seen:
         yield from _newer(reading, key, int(seen), now)
+    elif _made_later(row, key, now, reading.success, facts):
+        yield Reason(Cause.INPUT, f"input {key} v{seen} was written again after it was read")
+
+
+def _made_later(
+    row: PlannedRow, key: str, now: TableVersion, success: Mapping[str, Any], facts: Facts
+) -> bool:
+    """Return True if the table's newest commit is younger than the attempt *success*.
+
+    Then a commit with another content took the number that the attempt saw, as after a table was put back
+    from a copy of its folder.
+    """
+    made = _safely(lambda: facts.committed_at(row, key, now.version), None)
+    end = success.get("end_time")
+    return made is not None and end is not None and bool(made > end)
 
 
 def _created(reading: _Reading, key: str) -> bool:
@@ -449,7 +470,7 @@ def _commits_since(
     since = sorted((c for c in commits if c.version > seen), key=lambda c: -c.version)
     known = {commit.version for commit in since}
     if not known >= {*range(seen + 1, now + 1)}:
-        return since, "the history between is gone"
+        return since, "the history in between is gone"
     return since, ""
 
 
@@ -519,14 +540,16 @@ def _output_reasons(row: PlannedRow, success: Mapping[str, Any], facts: Facts) -
             yield Reason(Cause.UNKNOWN, "an output of its last success cannot be read")
             continue
         written.add(one.table)
-        yield from _one_output(row, one, facts)
+        yield from _one_output(row, one, success, facts)
     for target in row.transformation.targets:
         if table_key(target.table) not in written and not target.optional:
             text = f"it did not write output {target.table} through its context"
             yield Reason(Cause.UNKNOWN, text)
 
 
-def _one_output(row: PlannedRow, one: OutputWritten, facts: Facts) -> Iterator[Reason]:
+def _one_output(
+    row: PlannedRow, one: OutputWritten, success: Mapping[str, Any], facts: Facts
+) -> Iterator[Reason]:
     try:
         now = facts.version(row, one.table)
     except Exception as exc:  # noqa: BLE001  see `_table_reasons`
@@ -539,10 +562,13 @@ def _one_output(row: PlannedRow, one: OutputWritten, facts: Facts) -> Iterator[R
     elif now.table_id != one.table_id:
         yield Reason(Cause.OUTPUT, f"output {one.table} was replaced by another table")
     elif now.version < one.version:
-        text = f"output {one.table} went back: v{one.version} → v{now.version}"
+        text = f"output {one.table} has an older version: v{one.version} → v{now.version}"
         yield Reason(Cause.OUTPUT, text)
     elif now.version > one.version:
         yield from _written_since(row, one, one.version, now, facts)
+    elif _made_later(row, one.table, now, success, facts):
+        text = f"output {one.table} v{one.version} was written again by someone else"
+        yield Reason(Cause.OUTPUT, text)
 
 
 def _written_since(

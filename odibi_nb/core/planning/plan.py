@@ -45,7 +45,7 @@ class PlannedRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         expected_seconds: the median duration of the row's last successes, if it has any.
         checks: the conditions on the data that the row writes.
         outputs_required: True if the row fails when it leaves one of its outputs unchanged.
-        freshness: the verdict because of which a ``--stale`` run has the row; None in other runs.
+        freshness: the verdict for which a ``--stale`` run includes the row; None in other runs.
     """
 
     transformation: Transformation
@@ -65,7 +65,7 @@ class PlannedRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def why(self) -> str:
-        """The reasons why a ``--stale`` run has the row; "" in other runs."""
+        """The reasons why a ``--stale`` run includes the row; "" in other runs."""
         return "" if self.freshness is None else self.freshness.why
 
     @property
@@ -200,7 +200,7 @@ class RunPlan(RichDisplay):
 
 
 def nothing_ran(plan: RunPlan, why: str, *, retry_of: str | None = None) -> RunResult:
-    """Return the result of a run of *plan* that ended before its start, because no row had to run.
+    """Return the result of a run that started nothing, because no row of *plan* had to run.
 
     Args:
         plan: the plan; its notices become warnings.

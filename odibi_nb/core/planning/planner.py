@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -37,7 +36,7 @@ from odibi_nb.core.text.counts import counted
 from odibi_nb.errors import Hints, Problem, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from odibi_nb.core.model.manifest import ProjectManifest
 
@@ -140,35 +139,36 @@ class Planner:
         return msgspec.structs.replace(row, constants=constants, query_reads=reads)
 
     def query_notes(self, names: Collection[str], unclear: Collection[str]) -> Iterator[str]:
-        """Yield notes on queries of the rows *names*: on refused ones in inputs, and on misspelled tables.
+        """Yield notes on queries of the rows *names*: refused queries in `inputs`, and tables with misspelled
+        names.
 
         A row's own query is refused by the plan. One in `inputs` only gets a note: the row's function may
         send it to a database. The rows *unclear* have a note already, because a query cannot be parsed.
         """
         queries = [(name, self.queries[name]) for name in names if name in self.queries]
         found = [(name, place_of(self.rows[name].constants), query) for name, query in queries]
-        all_listed = ((name, *one) for name in names for one in self._listed_queries(name))
-        listed = [*islice(all_listed, MAX_QUERIES)]
+        listed = [*islice(self._listed_queries(names), MAX_QUERIES)]
         for name, where, query in listed:
             for wrong in query.problems if name not in unclear else ():
                 yield f"row {name!r}: context.read refuses its query: {wrong.message} - at {where}"
-        if len(self.looked_at) < len(self.known_layers):
-            return  # the rows of the other layers are not known
+        if len(self.looked_at) < len(self.known_layers) or not (found or listed):
+            return  # the rows of other layers are not known, or no query names a table
         known = {table_key(t.table) for row in self.rows.values() for t in row.targets}
         hint = Hints()
         for name, where, query in [*found, *listed]:
             for key, table, place in query.tables:
-                suggestion = "" if key in known | self.idle_tables else hint(key, known)
+                suggestion = "" if key in known or key in self.idle_tables else hint(key, known)
                 if suggestion:
                     yield f"row {name!r}: no row writes {table}{suggestion} - at {where}, {place}"
 
-    def _listed_queries(self, name: str) -> Iterator[tuple[str, SqlRow]]:
-        """Yield place and content of each query in the row's inputs."""
-        row = self.rows[name]
-        for i, item in enumerate(row.inputs if not is_sql(row) else ()):
-            text = item.get("sql") if isinstance(item, Mapping) else None
-            if isinstance(text, str) and text.strip():
-                yield f"inputs[{i}]", sql_of(text, {}, self._engine_of(row))
+    def _listed_queries(self, names: Collection[str]) -> Iterator[tuple[str, str, SqlRow]]:
+        """Yield row, place and content of each query in the inputs of the rows *names*."""
+        for name in names:
+            row = self.rows[name]
+            for i, item in enumerate(row.inputs):
+                text = item.get("sql") if isinstance(item, dict) and not is_sql(row) else None
+                if isinstance(text, str) and text.strip():
+                    yield name, f"inputs[{i}]", sql_of(text, {}, self._engine_of(row))
 
     def _engine_of(self, row: Transformation) -> str:
         name = str(row.constants.get("engine") or self.request.engine).lower()

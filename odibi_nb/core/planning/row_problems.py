@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -33,8 +32,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.planning.plan import PlanRequest
 
 
-@dataclass(frozen=True)
-class RowPlace:
+class RowPlace(NamedTuple):
     """The place of a row among the rows of a plan.
 
     Attributes:
@@ -237,7 +235,7 @@ class RowResolver:
 
 
 def is_number(value: Any) -> bool:
-    """True for a finite number that is no bool."""
+    """True for a finite number that is not a bool."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return number and math.isfinite(value)
 
@@ -254,6 +252,8 @@ def step_problems(manifest: ProjectManifest, rows: Mapping[str, PlannedRow]) -> 
     Only layers that are ordered by steps are checked.
     """
     ordered = ordered_layers(manifest)
+    if not ordered:
+        return
     latest: dict[str, tuple[int, str]] = {}
     for name, row in rows.items():  # upstream first
         if row.layer not in ordered:

@@ -77,12 +77,12 @@ class Selectable(NamedTuple):
 
 
 def no_states(_run: str) -> Mapping[str, str]:
-    """Raise LookupError: the value of `Population.states` without a run log."""
+    """Raise LookupError. This is `Population.states` if there is no run log."""
     raise LookupError("no run log is available")
 
 
 def no_freshness() -> Mapping[str, Freshness]:
-    """Raise LookupError: the value of `Population.freshness` without a run log."""
+    """Raise LookupError. This is `Population.freshness` if there is no run log."""
     raise LookupError("no run log is available")
 
 
@@ -241,7 +241,7 @@ class _Selector:
             if name in self.population.disabled:
                 self._problem(f"transformation {name!r} is disabled")
             elif _is_pattern(text):
-                self._problem(f"no transformation's id is like {text!r}")
+                self._problem(f"no transformation id matches {text!r}")
             else:
                 self._problem(f"no transformation {name!r}{self.hint(name, self.rows)}")
         return found
@@ -276,7 +276,7 @@ class _Selector:
         """Return the rows with a value that matches *value*.
 
         Add a problem if no row and none of the *known* values matches. In an exclusion, a free word that
-        resembles no row's is a notice: without it, the rows are the same.
+        resembles no value of a row is only a notice, because it excludes nothing.
         """
         by_value = self._rows_by_value(method, values_of)
         matches = _matcher(value, fold=fold)

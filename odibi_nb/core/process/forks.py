@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+_getpid = os.getpid
+"""A row may replace ``os.getpid``. Its run would take itself for a forked child, and end."""
 DRAIN_SECONDS = 5.0
 _PIECE = 4096  # POSIX: writes up to PIPE_BUF are atomic, so they do not mix with other writes
 _LONGEST_REST = 1 << 20
@@ -59,14 +61,14 @@ def forked_children_end_here() -> Iterator[None]:
 
     Such a process is a copy of the run, and it would write the row's tables a second time.
     """
-    parent, failed = os.getpid(), None
+    parent, failed = _getpid(), None
     try:
         yield
     except BaseException as exc:
-        if os.getpid() == parent:
+        if _getpid() == parent:
             raise
         failed = exc
-    if os.getpid() != parent:
+    if _getpid() != parent:
         _end_child(failed)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
+
+from odibi_nb.core.process.import_state import search_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 def package_folders() -> list[str]:
     """Return the places on ``sys.path`` that can contain packages."""
-    return [place for place in dict.fromkeys(sys.path) if not place.endswith(".jar")]
+    return [place for place in dict.fromkeys(search_path()) if not place.endswith(".jar")]
 
 
 def all_packages() -> Iterable[Distribution]:

@@ -1,49 +1,169 @@
-"""Restore the state of the whole process after a run.
+"""Restore the state of the whole process while rows run, and after a run.
 
-Rows that run at the same time share the working directory, the warning filters, the locale and the
-root logger's handlers. If two rows use ``warnings.catch_warnings``, the filters of one remain, and
-``logging.basicConfig(force=True)`` removes the notebook's handlers.
+All rows of a process share its working directory, warning filters, locale, ``sys.path``, standard
+files and much more. There are three moments to restore it:
 
-A run in the foreground restores all of these. During a run in the background, the user may change
-them in other cells, so such a run only adds missing log handlers again. Each row has its own standard
-streams, which need no restoring; see `capture`.
+- After each row, the run mends what would break every other row: imports, closed standard files, a low
+  limit of recursion, and the hooks, tracer, profiler and stack of new threads. It also restores the tracer, the
+  profiler and the blocked signals of the worker's thread. Decimal settings are a row's own.
+- When no row is in progress, a run in the foreground restores all `PARTS`. It does not restore them
+  earlier, because the rows that run may have changed them for themselves.
+- At its end, a run in the foreground restores all of it again.
 
-Environment variables and imported modules are not restored, because sessions that a row starts, such
-as Spark's, find their settings there. Only the main thread can set signal handlers, and no row runs
-in it.
+During a run in the background, the user may change the state in other cells. Such a run only mends.
+
+Environment variables that rows add or change, imported modules and the options of libraries are not
+restored, because sessions that a row starts, such as Spark's, find their settings there. Only the main
+thread can set signal handlers, and no row runs in it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import locale
 import logging
-import os
+import signal
+import sys
 import threading
-import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.process.import_state import ImportState, LastFinder
+from odibi_nb.core.process.process_parts import (
+    PARTS,
+    Functions,
+    new_threads,
+    set_new_threads,
+)
+from odibi_nb.core.process.standard_files import StandardFiles, stop_watching, watch_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_lock = threading.RLock()
+_runs: list[_RunState] = []
+"""The states from before the runs that overlap now, the oldest first."""
+_rows = 0
+"""The number of rows in progress."""
+
 
 @contextlib.contextmanager
-def put_back_at_the_end(own: logging.Handler) -> Iterator[None]:
-    """Restore the state of the process at the end of the block. *own* is the run's log handler."""
-    foreground = threading.current_thread() is threading.main_thread()
-    logs, rest = _Logging.now(own), _State.now() if foreground else None
+def put_back_at_the_end() -> Iterator[None]:
+    """Restore the state of the process in and after the block."""
+    finder = LastFinder()
+    sys.meta_path.append(finder)
+    with _lock:
+        watch_numbers()
+        state = _RunState(foreground=threading.current_thread() is threading.main_thread())
+        _runs.append(state)
     try:
         yield
     finally:
-        logs.put_back(own, exactly=foreground)
-        if rest is not None:
-            rest.put_back()
+        with _lock:
+            _runs.remove(state)
+            state.files.put_back(exactly=state.foreground)  # also what code in C has changed
+            state.put_back(exactly=state.foreground)
+            state.files.close()
+            if not _runs:
+                stop_watching()
+            if finder in sys.meta_path:
+                sys.meta_path.remove(finder)
+
+
+@contextlib.contextmanager
+def row_in_progress() -> Iterator[None]:
+    """Mend the state of the process, and of this thread, after the row in the block."""
+    global _rows  # noqa: PLW0603  the state is the process's
+    with _lock:  # not while another thread restores the state
+        _rows += 1
+    thread = _ThreadState()
+    try:
+        with _own_decimals():
+            yield
+    finally:
+        thread.put_back()
+        with _lock:
+            _rows -= 1
+            for state in _runs:
+                state.put_back(exactly=state.foreground and not _rows)
+
+
+def _own_decimals() -> contextlib.AbstractContextManager[Any]:
+    """Give the block decimal settings of its own. A copied context has the same object as its original."""
+    decimal = sys.modules.get("decimal")
+    return contextlib.nullcontext() if decimal is None else decimal.localcontext()
+
+
+class _ThreadState:
+    """The tracer, the profiler and the blocked signals of this thread, on which other rows run later."""
+
+    def __init__(self) -> None:
+        self._tracers = sys.gettrace(), sys.getprofile()
+        self._blocked = _blocked_signals()
+
+    def put_back(self) -> None:
+        tracer, profiler = self._tracers
+        if sys.gettrace() is not tracer:
+            sys.settrace(tracer)
+        if sys.getprofile() is not profiler:
+            sys.setprofile(profiler)
+        if self._blocked != _blocked_signals():
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._blocked)
+
+
+def _blocked_signals() -> set[Any]:
+    mask = getattr(signal, "pthread_sigmask", None)  # Windows has none
+    return set() if mask is None else mask(signal.SIG_BLOCK, ())
+
+
+class _RunState:
+    """The state of the process before a run."""
+
+    def __init__(self, *, foreground: bool) -> None:
+        self.foreground = foreground
+        self.files = StandardFiles.now()
+        self._imports = ImportState.now()
+        self._depth = sys.getrecursionlimit()
+        self._stack = threading.stack_size()
+        self._new_threads = new_threads()
+        self._functions = Functions() if foreground else None
+        self._parts = [(part, part.read()) for part in PARTS] if foreground else []
+
+    def put_back(self, *, exactly: bool) -> None:
+        """Mend what breaks other rows; with *exactly*, restore all of this state."""
+        self._imports.put_back()
+        if self.files.may_differ():
+            self.files.put_back(exactly=exactly)
+        _let_threads_start()
+        if new_threads() != self._new_threads:
+            set_new_threads(self._new_threads)
+        if sys.getrecursionlimit() < self._depth:
+            sys.setrecursionlimit(self._depth)
+        if threading.stack_size() != self._stack:  # a thread with a small stack ends the process
+            threading.stack_size(self._stack)
+        if not exactly:
+            return
+        if self._functions is not None:
+            self._functions.put_back()
+        for part, before in self._parts:
+            try:
+                if part.read() != before:
+                    part.restore(before)
+            except Exception:  # noqa: BLE001, S112  the other parts are restored, too
+                continue
+
+
+@contextlib.contextmanager
+def logging_put_back_at_the_end() -> Iterator[None]:
+    """Restore logging at the end of the block: all of it in the foreground, else only lost handlers."""
+    before = LoggingState.now()
+    try:
+        yield
+    finally:
+        before.put_back(exactly=threading.current_thread() is threading.main_thread())
 
 
 @dataclass(frozen=True, slots=True)
-class _Logging:
+class LoggingState:
     """The root logger's handlers and level, and the names of the enabled loggers."""
 
     handlers: tuple[logging.Handler, ...]
@@ -52,66 +172,63 @@ class _Logging:
     enabled: tuple[str, ...]
 
     @classmethod
-    def now(cls, own: logging.Handler) -> _Logging:
+    def now(cls) -> LoggingState:
+        """Return the present state."""
         root = logging.getLogger()
         loggers = [*root.manager.loggerDict.items()]
         return cls(
-            tuple(handler for handler in root.handlers if handler is not own),
+            (*root.handlers,),
             root.level,
             root.manager.disable,
             tuple(n for n, x in loggers if isinstance(x, logging.Logger) and not x.disabled),
         )
 
-    def put_back(self, own: logging.Handler, *, exactly: bool) -> None:
+    def hear(self, logger: logging.Logger) -> None:
+        """Undo what keeps records of all rows from their logs and from the handlers.
+
+        It looks for disabled loggers only if *logger* is disabled, because there may be thousands.
+        """
         root = logging.getLogger()
-        for handler in [*root.handlers] if exactly else []:
-            if handler is not own and handler not in self.handlers:
-                root.removeHandler(handler)
+        self._add_handlers()
+        if root.level > self.level:
+            root.setLevel(self.level)
+        if root.manager.disable > self.disabled_below:
+            logging.disable(self.disabled_below)
+        if logger.disabled:
+            self.enable()
+
+    def enable(self) -> None:
+        """Enable the loggers that ``dictConfig`` has disabled, because it does not name them."""
+        for name in self.enabled:
+            logging.getLogger(name).disabled = False
+
+    def _add_handlers(self) -> None:
+        root = logging.getLogger()
         for handler in self.handlers:
             if handler not in root.handlers:
                 root.addHandler(handler)
+            if isinstance(handler, logging.FileHandler) and handler.stream is None:
+                handler.mode = (
+                    "a"  # a row has closed it: it opens its file again, and must not empty it
+                )
+
+    def put_back(self, *, exactly: bool) -> None:
+        """Add the handlers that are missing again; with *exactly*, restore all of this state."""
+        root = logging.getLogger()
+        for handler in [*root.handlers] if exactly else []:
+            if handler not in self.handlers:
+                root.removeHandler(handler)
+        self._add_handlers()
         if exactly:
             root.setLevel(self.level)
             logging.disable(self.disabled_below)
-            for name in self.enabled:  # dictConfig disables the loggers that it does not name
-                logging.getLogger(name).disabled = False
+            self.enable()
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
-    """The working directory, the warning filters and the locale."""
-
-    folder: Path | None
-    filters: tuple[Any, ...]
-    show_warning: Any
-    locale: str | None
-
-    @classmethod
-    def now(cls) -> _State:
-        return cls(_folder(), tuple(warnings.filters), warnings.showwarning, _locale())
-
-    def put_back(self) -> None:
-        if self.folder is not None and self.folder != _folder():
-            with contextlib.suppress(OSError):  # the folder was removed during the run
-                os.chdir(self.folder)
-        if tuple(warnings.filters) != self.filters:
-            warnings.simplefilter("default", append=True)  # makes Python notice the change
-            warnings.filters[:] = self.filters  # type: ignore[index]  # typeshed: Sequence; it is a list
-        warnings.showwarning = self.show_warning
-        if self.locale is not None and self.locale != _locale():
-            with contextlib.suppress(locale.Error):
-                locale.setlocale(locale.LC_ALL, self.locale)
-
-
-def _folder() -> Path | None:
-    try:
-        return Path.cwd()
-    except OSError:
-        return None
-
-
-def _locale() -> str | None:
-    try:
-        return locale.setlocale(locale.LC_ALL)
-    except locale.Error:
-        return None
+def _let_threads_start() -> None:
+    """Give Python its own hooks back if a row has taken them: without a hook no thread can start."""
+    hooks: tuple[Any, Any] = threading.excepthook, sys.excepthook
+    if hooks[0] is None:
+        threading.excepthook = threading.__excepthook__
+    if hooks[1] is None:
+        sys.excepthook = sys.__excepthook__

@@ -7,6 +7,7 @@ of a file. None of these stops a run. A mount of an object store may refuse to r
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import uuid
@@ -33,7 +34,7 @@ def read_regular(path: Path, most: int = -1) -> bytes | None:
 
 
 def replace_file(path: Path, content: bytes, new: Path) -> None:
-    """Replace the content of *path* as `move_file` does, by way of the file *new*.
+    """Write the new content to the file *new*, and replace *path* by it with `move_file`.
 
     Raises:
         OSError: if the file cannot be written.
@@ -45,7 +46,7 @@ def replace_file(path: Path, content: bytes, new: Path) -> None:
 def move_file(path: Path, target: Path) -> None:
     """Move *path* over *target*, atomically if the file system can rename over a file.
 
-    If it cannot, copy and remove. Readers of the state folder ignore half of a file.
+    If it cannot, copy and remove. Readers of the state folder ignore incomplete files.
 
     Raises:
         OSError: if the file cannot be moved.
@@ -58,20 +59,24 @@ def move_file(path: Path, target: Path) -> None:
 
 
 def open_at_end(path: Path) -> int:
-    """Open a file that one process writes, at its end, and return the descriptor.
+    """Open a file to append to it, and return the descriptor. Only one process may write to the file.
 
-    If the file does not exist, create it for its owner only. Some file systems refuse O_APPEND.
+    If the file does not exist, create it for its owner only. Some file systems refuse O_APPEND. A pipe
+    in its place is refused: to open it could wait forever, and so could a write.
 
     Raises:
-        OSError: if the file cannot be opened.
+        OSError: if the file cannot be opened, or is a pipe.
     """
-    flags = os.O_CREAT | os.O_WRONLY | getattr(os, "O_BINARY", 0)
+    flags = os.O_CREAT | os.O_WRONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
-        return os.open(path, flags | os.O_APPEND, 0o600)
+        opened = os.open(path, flags | os.O_APPEND, 0o600)
     except OSError:
         opened = os.open(path, flags, 0o600)
         os.lseek(opened, 0, os.SEEK_END)
-        return opened
+    if stat.S_ISFIFO(os.fstat(opened).st_mode):
+        os.close(opened)
+        raise OSError(errno.EINVAL, "Is a pipe", str(path))
+    return opened
 
 
 def is_in_the_way(path: Path) -> bool:
@@ -91,8 +96,6 @@ def make_folder(state_dir: Path, folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except FileExistsError:
-        if not is_in_the_way(folder) and not folder.is_file():
-            raise
         set_aside(state_dir, folder)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 

@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from odibi_nb.core.model.provenance import TableVersion
+from odibi_nb.core.model.provenance import QueryRead, TableVersion
 from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.rehearsal.past_attempts import FAILED, SUCCESS, attempts_of
 from odibi_nb.core.rehearsal.past_inputs import keeps_versions
 from odibi_nb.core.rehearsal.rehearsal import open_rehearsal
 from odibi_nb.core.running.failure_frames import headline
+from odibi_nb.core.running.run import package_versions
 from odibi_nb.errors import ConfigurationError, EngineError
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def bisect(
     """
     found = turning_point(attempts_of(project, transformation_id))
     if found is None:
-        message = "the run log has no success of this transformation with a failure after it"
+        message = "the run log has no success of this transformation followed by a failure"
         raise ConfigurationError(f"bisect {transformation_id}", [message])
     good, bad = found
     for attempt in found:
@@ -127,7 +127,7 @@ def bisect(
     if not commits:
         return search.result(
             None,
-            f"no table that it reads has changed between the two runs: see %odibi why {shlex.quote(transformation_id)}",
+            "no table that it reads has changed between the two runs; `why` lists other changes",
         )
     try:
         return search.run()
@@ -185,7 +185,7 @@ class _Search:
                 return self._stopped()
             if not last.error:
                 return self.result(None, self._not_reproduced())
-        if self.low not in tried and (self.high in tried or not self._is_proven()):
+        if self.low not in tried and (self.high in tried or not self._is_good_proven()):
             first = self._replay(self.low)
             if first.unreadable:
                 return self._stopped()
@@ -193,10 +193,18 @@ class _Search:
                 return self.result(None, self._not_the_data())
         return self.result(self.commits[self.high - 1], self._found())
 
-    def _is_proven(self) -> bool:
-        """Return True if the good run is a replay of the present code, so that none is necessary."""
+    def _is_good_proven(self) -> bool:
+        """Return True if the good run did what a replay would do now: same code, packages and data."""
         plan = self.project.plan_with(self.transformation_id)
-        return self.project.has_code_of(plan.rows[self.transformation_id], self.good.record)
+        reads, tables = self.good.reads or (), self.good.tables().values()
+        then, now = self.good.packages(), package_versions()
+        return (
+            # A file or database may have changed since, and a replay reads it as it is now.
+            all(isinstance(read, TableVersion | QueryRead) for read in reads)
+            and all(isinstance(table, TableVersion) for table in tables)
+            and all(then.get(name, version) == version for name, version in now.items())
+            and self.project.has_code_of(plan.rows[self.transformation_id], self.good.record)
+        )
 
     def left(self) -> str:
         """Return the range of commits that a stopped search has not decided."""
@@ -250,7 +258,7 @@ class _Search:
         return made
 
     def _inputs_at(self, step: int) -> PastAttempt:
-        """Return an attempt that reads the good run's versions with the first *step* commits."""
+        """Return an attempt that reads the good run's versions, moved on by the first *step* commits."""
         newest = {commit.table: commit.version for commit in self.commits[:step]}
         then, reads = self.good.tables(), []
         for key, last in self.bad.tables().items():
@@ -283,7 +291,7 @@ class _Search:
     def _not_the_data(self) -> str:
         return (
             f"the tables are not the cause: it fails on the inputs of {self.good}, too; its code, its constants, or "
-            f"an input without versions must have changed: see %odibi why {shlex.quote(self.transformation_id)}"
+            "an input without versions must have changed; `why` lists the changes"
         )
 
     def _stopped(self) -> Bisection:

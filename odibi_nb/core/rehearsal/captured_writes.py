@@ -52,7 +52,7 @@ class CapturedWrites(TableEngine, ConvertingEngine, WatchingEngine):
         past: versions at which to read the tables; None for the newest ones.
     """
 
-    cannot_cache = "nothing is kept while a row is tried out"
+    cannot_cache = "nothing is cached while a row is tried"
 
     def __init__(
         self,

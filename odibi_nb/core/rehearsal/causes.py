@@ -19,8 +19,8 @@ from odibi_nb.core.rehearsal.past_attempts import FAILED, SUCCESS, attempts_of
 from odibi_nb.core.rehearsal.past_inputs import difference
 from odibi_nb.core.runlog.attempt_logs import newest_attempts
 from odibi_nb.core.text.counts import counted
-from odibi_nb.core.text.json import as_json, decode_json
-from odibi_nb.core.text.redaction import redact, redact_text
+from odibi_nb.core.text.json import as_json
+from odibi_nb.core.text.redaction import error_text, redact, redact_text
 from odibi_nb.errors import ConfigurationError, did_you_mean
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ class _Comparison:
         """Yield a difference of the function's own source, which older logs have."""
         key = "{module}.{function}@{engine}"
         hashes = [
-            _versions(a).get("functions", {}).get(key.format_map(a.record))
+            a.versions().get("functions", {}).get(key.format_map(a.record))
             for a in (self.before, self.after)
         ]
         if None in hashes:
@@ -272,7 +272,7 @@ class _Comparison:
         try:
             commits = self.engine.commits(TableName.parse(key), down_to=first)
         except Exception as exc:  # noqa: BLE001  the rest of the report is useful without them
-            self.unknown.append(f"who wrote {key}: {str(exc).splitlines()[0][:120]}")
+            self.unknown.append(f"who wrote {key}: {error_text(exc).splitlines()[0][:120]}")
             return None
         between = [c for c in commits if first < c.version <= last]
         if len(between) < last - first:
@@ -311,7 +311,7 @@ class _Comparison:
             yield Cause(
                 "engine", f"engine: {one.get('engine')} → {other.get('engine')}", (), _ENGINE
             )
-        old, new = (_packages(a) for a in (self.before, self.after))
+        old, new = self.before.packages(), self.after.packages()
         changed = [(n, old[n], new[n]) for n in sorted({*old} & {*new}) if old[n] != new[n]]
         if changed:
             text = f"{self.error}\n{self.traceback}".lower()
@@ -320,18 +320,6 @@ class _Comparison:
             yield Cause("packages", f"packages: {short}", (), _PACKAGES + (_NAMED if named else 0))
         if one.get("host") != other.get("host"):
             yield Cause("host", f"host: {one.get('host')} → {other.get('host')}", (), _HOST)
-
-
-def _versions(attempt: PastAttempt) -> dict[str, Any]:
-    try:
-        found = decode_json(attempt.run.get("versions") or "{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _packages(attempt: PastAttempt) -> dict[str, str]:
-    return {n: v for n, v in _versions(attempt).items() if isinstance(v, str) and v}
 
 
 def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:

@@ -76,6 +76,18 @@ class PastAttempt:
         except (ValueError, AttributeError):
             return []
 
+    def versions(self) -> dict[str, Any]:
+        """Return the versions of packages in the run, by name, and the hashes of its functions' sources."""
+        try:
+            found = decode_json(self.run.get("versions") or "{}")
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def packages(self) -> dict[str, str]:
+        """Return the versions of the packages in the run, by name."""
+        return {n: v for n, v in self.versions().items() if isinstance(v, str) and v}
+
     def tables(self) -> dict[str, TableVersion | UnversionedTable]:
         """Return the tables that the attempt read, itself or by queries, by key."""
         found: dict[str, TableVersion | UnversionedTable] = {}

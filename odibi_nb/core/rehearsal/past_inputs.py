@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.rehearsal.past_attempts import PastAttempt
 
 
-_UNVERSIONED = " had no version that the log knows (a view, or it did not exist): it may differ"
+_UNVERSIONED = " has no known version in the log (a view, or it did not exist): it may differ"
 
 
 class PastInputs:
@@ -178,7 +178,7 @@ def difference(then: FileRead, now: FileRead) -> str:
     if then.size != now.size:
         found.append(f"{then.size or 0:,} → {now.size or 0:,} bytes")
     if not found and (then.modified, then.listing) != (now.modified, now.listing):
-        found.append("another time of change")
+        found.append("a different modification time")
     if not found and then.etag and now.etag and then.etag != now.etag:
         found.append("replaced by a file of equal size and time")
     return ", ".join(found)

@@ -15,7 +15,7 @@ from odibi_nb.core.rehearsal.captured_writes import CapturedWrites
 from odibi_nb.core.rehearsal.past_inputs import PastInputs, keeps_versions, not_as_they_were
 from odibi_nb.core.running.capture import CapturedLog, captured, routed_output
 from odibi_nb.core.running.hooks import HookManager
-from odibi_nb.core.running.run import make_context
+from odibi_nb.core.running.run import make_context, shared_by_rows
 from odibi_nb.core.running.worker import Attempt, AttemptEnded, run_attempt
 from odibi_nb.core.text.clock import utc_now
 from odibi_nb.errors import EngineError, PlanError, Problem, did_you_mean
@@ -112,9 +112,9 @@ class Rehearsal:
 
 
 class Inputs(dict[str, Any]):
-    """DataFrames by input name; by position, the row's list of inputs, as functions get it.
+    """DataFrames by input name. An index returns an item of the row's list of inputs, as functions get it.
 
-    So a function can take this object: ``context.read(inputs[0])`` reads the first input.
+    A function can therefore get this object as its inputs: ``context.read(inputs[0])`` reads the first input.
     """
 
     def __init__(self, sources: list[Any]) -> None:
@@ -144,7 +144,7 @@ def open_rehearsal(
 
     Args:
         project: the project.
-        transformation_id: of a row of its registry.
+        transformation_id: the id of a row of its registry.
         portion: how much of each input a read through the context returns.
         to_call: give the context the Spark session, and start the session if necessary.
         past: an attempt whose inputs the context reads; None for the newest data.
@@ -171,7 +171,10 @@ def open_rehearsal(
     if to_call and project.engine == SPARK and "spark" in row.keywords:
         project.tables(SPARK)  # as in a run, where other rows need it
     spark = project.spark_session() if to_call else None
-    context = make_context(project.place(), row, captured_writes, spark=spark, hooks=HookManager())
+    place = project.place()
+    context = make_context(
+        place, shared_by_rows(place), row, captured_writes, spark=spark, hooks=HookManager()
+    )
     return Rehearsal(
         plan=plan,
         row=row,

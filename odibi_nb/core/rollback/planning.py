@@ -176,7 +176,7 @@ def _restoring(
 
 
 def _rows(outlook: Outlook, effect: Effect, version: int) -> dict[str, int | None]:
-    """Return the numbers of rows that a restore removes and brings back; of one commit if the engine lacks them."""
+    """Return the numbers of rows that a restore removes and brings back."""
     removed, restored = outlook.rows_removed, outlook.rows_restored
     newest = effect.own[0]
     if removed is None and newest.version == version and effect.restores == version - 1:

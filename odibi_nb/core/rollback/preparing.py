@@ -146,7 +146,7 @@ def raise_if_rolled_back(
     if by or was_atomic(last):
         how = f"by run {by}" if by else "because it was atomic"
         why = (
-            f"run {own[-1]} was rolled back {how}, so its successes are gone: run the project again"
+            f"run {own[-1]} was rolled back {how}, so its writes are undone: run the project again"
         )
         raise ConfigurationError("retry", [why])
 

@@ -43,7 +43,7 @@ def runs_to_roll_back(
         sinks: the sinks of the run log.
         project: the project of the runs.
         env: the environment of the runs.
-        run_id: the id of a run. ``last`` is the newest run that is no rollback.
+        run_id: the id of a run. ``last`` is the newest run that is not a rollback.
         dead: the records of runs whose process died, each with its attempts' records.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The tables that runs wrote, as far as the run log, the journals and the registry know."""
+"""The tables that runs wrote, as the run log, the journals and the registry show them."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.events import EventType, Status
+from odibi_nb.core.model.failure_place import place_in
 from odibi_nb.core.runlog.journal import OUTPUT, live_runs, read_journal, read_on, run_folders
 from odibi_nb.core.runlog.journal_lines import read_line
 from odibi_nb.core.text.clock import as_time
@@ -29,6 +30,7 @@ class AttemptLog:
         status: the value of a `Status`; RUNNING until the attempt ends.
         log: the text that the attempt has printed and logged so far.
         traceback: the traceback of a failed attempt.
+        hint: a column that the user may have meant, as a question; "" without one.
     """
 
     run_id: str
@@ -39,6 +41,7 @@ class AttemptLog:
     error: str = ""
     log: str = ""
     traceback: str = ""
+    hint: str = ""
 
 
 def newest_attempts(
@@ -168,6 +171,7 @@ def _attempts(
 def _ended(run_id: str, line: dict[str, Any], printed: list[str]) -> AttemptLog:
     record = line["record"]
     kind, message = record.get("error_type"), record.get("error_message") or ""
+    place = place_in(line.get("failed_at"))
     return AttemptLog(
         run_id=run_id,
         transformation_id=str(record["transformation_id"]),
@@ -177,4 +181,5 @@ def _ended(run_id: str, line: dict[str, Any], printed: list[str]) -> AttemptLog:
         error=f"{kind}: {message}" if kind else message,
         log=str(line.get("log") or "\n".join(printed)),
         traceback=str(line.get("traceback") or ""),
+        hint=place.hint if place else "",
     )

@@ -26,7 +26,7 @@ COLUMNS = (
 
 
 class Comparison(NamedTuple):
-    """The records of run a and run b, and a row with `COLUMNS` for each transformation."""
+    """The records of two runs, a and b, and a row with `COLUMNS` for each transformation."""
 
     runs: tuple[Row, Row]
     rows: list[Row]
@@ -49,7 +49,7 @@ def compare_runs(
         project: the project of both runs.
         env: the environment of both runs.
         run_a: the id of the first run; None for the run before *run_b*. Rollbacks do not count.
-        run_b: the id of the second run, or ``last`` for the newest run that is no rollback.
+        run_b: the id of the second run, or ``last`` for the newest run that is not a rollback.
 
     Raises:
         LookupError: if the run log does not have both runs.

@@ -147,7 +147,7 @@ class FollowedRun:
         return self.folder.name
 
     def note(self) -> str:
-        """Return what the person who watches must know about the source; "" for a journal."""
+        """Return a note about the source for the person who watches; "" if the source is a journal."""
         return ""
 
     def past(self) -> PastRun | None:
@@ -251,7 +251,7 @@ class FollowedRun:
 
 
 def _event(line: Row, plan: RunPlan) -> RunEvent | None:
-    """Return the event of a journal's *line*, with times instead of texts; None for other lines."""
+    """Return the event in a *line* of the journal, with times decoded; None for other lines."""
     kind = _TYPES.get(line["event"])
     if kind is None:
         return None

@@ -127,7 +127,7 @@ class KnownRuns:
         self.runs = newest_first([*(run for run, _ in dead), *others])
 
     def named(self, run_id: str) -> Row:
-        """Return the run *run_id*, or the newest run that is no rollback for ``last``.
+        """Return the run *run_id*, or the newest run that is not a rollback for ``last``.
 
         Raises:
             LookupError: if there is no such run, with the closest id.
@@ -164,12 +164,11 @@ def expected_seconds(sinks: Sequence[BaseLogSink], project: str, env: str) -> di
     runs = last_whole_runs(past_runs(sinks, MOST_RUNS_LOOKED_AT, project, env))
     from statistics import median  # late: it imports fractions and decimals
 
-    durations: dict[str, list[float]] = defaultdict(list)
+    durations: dict[str, list[float]] = {}
     if runs:
         run_ids = [run["run_id"] for run in runs]
-        found = next((rows for sink in sinks if (rows := sink.durations(run_ids))), [])
-        for name, seconds in found:
-            durations[name].append(seconds)
+        found = next(filter(None, (sink.measures(run_ids) for sink in sinks)), [])
+        durations = {name: seconds for name, seconds, _ in found if seconds}
     return {name: median(seconds) for name, seconds in durations.items()}
 
 
@@ -190,7 +189,7 @@ def last_whole_runs(runs: Sequence[Row], count: int = RUNS_LOOKED_AT) -> Sequenc
 
 
 def newest_usual(runs: Sequence[Row]) -> Row:
-    """Return the newest of *runs* that is no rollback; without such a run, the newest one.
+    """Return the newest of *runs* that is not a rollback; without such a run, the newest one.
 
     *runs* are newest first, and not empty.
     """
@@ -212,7 +211,7 @@ def run_chain(
         sinks: as in `KnownRuns`, like *project*, *env* and *dead*.
         project: the project of the runs.
         env: the environment of the runs.
-        run_id: the id of a run, or ``last`` for the newest run that is no rollback.
+        run_id: the id of a run, or ``last`` for the newest run that is not a rollback.
         to_its_end: True to include the later retries of the run.
         dead: the records of runs whose process died.
 

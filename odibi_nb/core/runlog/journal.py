@@ -52,6 +52,8 @@ OUTPUT = "output"
 MOST_MARKED = 1 << 16
 MOST_LINE = 1 << 26
 """The most bytes of a journal line. A longer line was not written by odibi."""
+MOST_HELD = 1 << 16
+"""The most bytes of lines that wait for the next write."""
 _encoder = msgspec.json.Encoder(enc_hook=safe_str)
 _written: set[Path] = set()
 """The folders of the runs whose journals this process writes."""
@@ -84,10 +86,13 @@ class Journal:
         self.folder = folder
         self.error: str | None = None
         self._mutex = threading.Lock()
+        self._held: list[bytes] = []
+        self._size_held = 0
         self._torn = False
         self._dirty = False
         self._pid = os.getpid()
         self._closed = False
+        self._seen = False
         make_folder(folder.parent.parent, folder.parent)
         folder.mkdir(parents=True, exist_ok=True)
         self._owner = filelock.FileLock(str(folder / "owner.lock"))
@@ -110,26 +115,60 @@ class Journal:
         """Write one line to the operating system immediately. `sync` writes it to the disk."""
         data = _encoder.encode(line) + b"\n"
         with self._mutex:
-            if self._torn:
-                data = b"\n" + data
-            try:
-                written = os.write(self._file, data)
-                self._torn = written < len(data)
-                self._dirty = True
-            except OSError as exc:
-                self._torn = True
-                self.error = self.error or f"{self.folder / 'journal.jsonl'}: {exc.strerror}"
+            self._write([*self._held, data])
+
+    def hold(self, line: dict[str, Any]) -> None:
+        """Keep one line for the next write, because a write for each line takes longer."""
+        data = _encoder.encode(line) + b"\n"
+        with self._mutex:
+            self._held.append(data)
+            self._size_held += len(data)
+            if self._size_held > MOST_HELD:
+                self._write(self._held)
+
+    def flush(self) -> None:
+        """Write the lines that are held."""
+        if not self._held:
+            return
+        with self._mutex:
+            if self._held:
+                self._write(self._held)
+
+    def _write(self, lines: list[bytes]) -> None:
+        """Write *lines*, which contain the held ones. Call it under the lock."""
+        data = b"".join([b"\n", *lines] if self._torn else lines)
+        self._held, self._size_held = [], 0
+        try:
+            written = os.write(self._file, data)
+            self._torn = written < len(data)
+            self._dirty = True
+        except OSError as exc:
+            self._torn = True
+            self.error = self.error or f"{self.folder / 'journal.jsonl'}: {exc.strerror}"
 
     def sync(self) -> None:
         """Wait until all appended lines are on the disk."""
+        self.flush()
         with self._mutex:
             dirty, self._dirty = self._dirty, False
         if dirty:
             with contextlib.suppress(OSError):
                 os.fsync(self._file)
 
+    def take_cancel_requests(self) -> list[str]:
+        """Return the requests of other processes since the last call, and note whether the journal exists."""
+        requests, names = _requests_in(self.folder)
+        self._seen = "journal.jsonl" in names
+        return requests
+
     def is_gone(self) -> bool:
-        """Return True if the run's folder has been removed or renamed."""
+        """Return True if the run's folder has been removed or renamed.
+
+        A listing by `take_cancel_requests` answers the next call: on a mount each look at a file is a request.
+        """
+        seen, self._seen = self._seen, False
+        if seen:
+            return False
         try:
             (self.folder / "journal.jsonl").stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -320,7 +359,7 @@ def taken_over(folder: Path) -> Iterator[bool]:
 
 
 def _keep_unmarked(folder: Path) -> None:
-    """Keep a run that an older version left without marks among the open runs: only its lock shows that it is open.
+    """Add a mark to an open run of an older version, because only its lock shows that it is open.
 
     filelock 3.21 to 3.29 remove the file of a lock that is released.
     """
@@ -361,16 +400,22 @@ def request_cancel(folder: Path, transformation_id: str = "") -> None:
 
 def take_cancel_requests(folder: Path) -> list[str]:
     """Return the requests since the last call: transformation ids, or "" for the whole run."""
-    requests = []
+    return _requests_in(folder)[0]
+
+
+def _requests_in(folder: Path) -> tuple[list[str], list[str]]:
+    """Remove the requests in *folder*. Return their ids, and the names of all files before."""
+    requests: list[str] = []
     try:
-        found = [path for path in folder.iterdir() if path.name.startswith("cancel")]
+        names = os.listdir(folder)  # noqa: PTH208  names are enough
     except OSError:
-        return []
-    for path in found:  # an older version named the file "cancel"
+        return [], []
+    # An older version named the file "cancel".
+    for path in [folder / name for name in names if name.startswith("cancel")]:
         content = read_regular(path, MOST_MARKED)
         try:
             path.unlink()
         except OSError:  # a request that cannot be removed would be read again with every call
             continue
         requests += (content or b"").decode(errors="replace").split("\n")[:-1]
-    return requests
+    return requests, names

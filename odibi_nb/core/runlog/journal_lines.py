@@ -41,7 +41,7 @@ PLANNED = "planned"
 PLANNED_FACTS = ("plant", "asset", "function", "module", "layer", "engine", "config_hash")
 """The facts of each row, next to its id, that the journal stores before any row starts.
 
-From the expected seconds, the upstream rows, workers and schedule, a program that watches the run forecasts its end.
+A program that watches the run forecasts its end from the expected seconds, the upstream rows, workers and schedule.
 """
 _LARGEST = 1e300
 _decoder = msgspec.json.Decoder()

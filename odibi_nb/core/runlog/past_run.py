@@ -44,7 +44,7 @@ class PastRun:
         records: the records of its attempts.
         planned: ids of its rows, in the plan's order; empty if only the run log has the run.
         printed: output of the last attempt of each row, by id.
-        why: why a ``--stale`` run had a row, by id.
+        why: why a ``--stale`` run included a row, by id.
         failed_at: the line at which the last attempt of a row failed, by id.
         ended: True if the run itself recorded its end.
     """
@@ -67,7 +67,7 @@ def find_past_run(
     run log has every run that ended. A run whose process died is in the journal until the next run completes its log.
 
     Raises:
-        LookupError: if neither has the run, with the closest id; or if the run goes on.
+        LookupError: if neither has the run, with the closest id; or if the run is in progress.
     """
     if run_id != LAST and run_id not in ("", ".", "..") and not {"/", "\\"} & {*run_id}:
         journaled = ended_run_in(runs_folder(state_dir) / run_id, project, env)
@@ -86,11 +86,11 @@ def ended_run_in(folder: Path, project: str, env: str) -> PastRun | None:
     """Return the run in *folder* as `past_run_in` does.
 
     Raises:
-        LookupError: if the run goes on.
+        LookupError: if the run is in progress.
     """
     past = past_run_in(folder, project, env)
     if past is not None and not past.ended and folder in live_runs(folder.parent.parent):
-        raise LookupError(f"run {folder.name} goes on; follow it: odibi watch {folder.name}")
+        raise LookupError(f"run {folder.name} is in progress; follow it: odibi watch {folder.name}")
     return past
 
 

@@ -126,7 +126,7 @@ def recover(
     Attempts that had ended keep their status. Rows that were running or had not started become
     ABANDONED. Each sink gets each record once, because it is first asked for the records that it
     has. The folder of an unreadable run is set aside. A problem with one run does not prevent the
-    recovery of the others. *notes* has a further warning for the record of a run, by its id.
+    recovery of the others. *notes* maps the id of a run to a further warning for its record.
     """
     recovered: list[RecoveredRun | UnreadableRun] = []
     for folder in open_runs(state_dir):
@@ -164,7 +164,7 @@ def recover_elsewhere(
     sinks: Sequence[BaseLogSink],
     notes: Mapping[str, str] | None = None,
 ) -> list[RecoveredRun]:
-    """Complete the log of runs that died with their machine, from the start that the lake has of them.
+    """Complete the log of runs that died with their machine, from their start as stored in the lake.
 
     The arguments are as in `recover`; *runs* are the starts and the lines from `dead_elsewhere`.
     """
@@ -210,9 +210,9 @@ def newest_dead_run(state_dir: Path, project: str, env: str) -> tuple[Row, list[
 
 
 def journaled_run(folder: Path) -> tuple[Row, list[Row], list[Row], int]:
-    """Return the records of the run in *folder*; of a live run, as if its process died now.
+    """Return the records of the run in *folder*. For a live run, they are as if its process died now.
 
-    The parts are the record of the run, the records of its attempts, the lines of its journal, and the
+    The result has the record of the run, the records of its attempts, the lines of its journal, and the
     number of its unreadable lines. The record is empty if no line names its project.
     """
     read = _read_dead_run(folder)
@@ -302,7 +302,7 @@ def _unreadable(folder: Path, run: _DeadRun, project: str, env: str) -> Unreadab
     if not os.path.lexists(path):
         reason = "it has no journal"
     elif is_in_the_way(path):
-        reason = "its journal is no file"
+        reason = "its journal is not a file"
     elif run.unreadable or run.lines:
         reason = f"no line of its journal names its project ({run.unreadable:,} unreadable)"
     else:

@@ -79,7 +79,11 @@ class Repair:
         """Return *plan* with the problems and notices of the retry."""
         problems = [*plan.problems, *self._lost_secrets(plan), *self._strangers(plan)]
         text = f"{plan.selection}; of that " if plan.selection else ""
-        what = "what failed" if self.only_failed else "what did not succeed, and what needs it"
+        what = (
+            "what failed"
+            if self.only_failed
+            else "the unsuccessful rows and the rows that need them"
+        )
         return replace(
             plan,
             problems=tuple(problems),
@@ -91,7 +95,7 @@ class Repair:
         for name, constants in self.options()["overrides"].items():
             for path in _redacted(constants, f"overrides.{name}") if name in plan.rows else ():
                 message = (
-                    f"is a secret, which the log of run {self.run_id} does not keep: give it again"
+                    f"is a secret, which the log of run {self.run_id} does not store: pass it again"
                 )
                 yield Problem(path, message)
 

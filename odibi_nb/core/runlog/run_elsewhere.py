@@ -42,7 +42,7 @@ def runs_elsewhere(
     env: str,
     state_dir: Path,
 ) -> list[RunElsewhere]:
-    """Return the runs of other machines that go on, oldest first. Only parts of a job run side by side."""
+    """Return the runs in progress on other machines, oldest first. Only parts of a job run side by side."""
     log, found = log_of_ends(sinks), []
     if tables is not None and log is not None:
         for row in tables.leases(project, env):
@@ -85,7 +85,7 @@ class RunElsewhere(FollowedRun):
         self._renewed = time.monotonic()
 
     def note(self) -> str:
-        """Return what the person who watches must know: the source, the machine and the delay."""
+        """Return a note for the person who watches: the source, the machine and the delay."""
         return (
             f"run {self.run_id} is on another machine ({self.owner.host}): this is its run log in the lake, "
             f"up to {FLUSH_SECONDS + LOOK_SECONDS:g} s late, without running rows and output"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.model.events import DONE
-from odibi_nb.core.runlog.unusual import LEAST_RUNS, MOST_RUNS, past_outcomes, unusual, usual_of
+from odibi_nb.core.runlog.unusual import LEAST_RUNS, MOST_RUNS, Usual, past_outcomes, unusual
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,7 +24,7 @@ _DONE = frozenset(status.value for status in DONE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GridCell:
-    """The outcome of one transformation in one run. *unusual* has a line for each thing that is unusual."""
+    """The outcome of one transformation in one run. *unusual* has a line for each unusual value."""
 
     status: str
     attempts: int
@@ -33,13 +33,13 @@ class GridCell:
 
     @property
     def fine(self) -> bool:
-        """True if it succeeded, as usual."""
+        """True if the transformation succeeded without unusual values."""
         return self.status in _DONE and not self.unusual
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GridLine:
-    """One transformation: its outcome in each run of the grid, None where the run did not have it."""
+    """One transformation: its outcome in each run of the grid; None for runs without it."""
 
     id: str
     layer: str
@@ -51,11 +51,11 @@ class GridLine:
         return all(cell is None or cell.fine for cell in self.cells)
 
     def seconds(self) -> list[float | None]:
-        """Return the duration in each run; None where it did not succeed."""
+        """Return the duration in each run; None for runs in which the transformation did not succeed."""
         return [self._number(cell, "duration_seconds") for cell in self.cells]
 
     def rows(self) -> list[float | None]:
-        """Return the written rows in each run; None where it did not succeed, or they are not known."""
+        """Return the number of written rows in each run; None without success, or if it is unknown."""
         return [self._number(cell, "rows_out") for cell in self.cells]
 
     def _number(self, cell: GridCell | None, name: str) -> float | None:
@@ -90,7 +90,7 @@ class RunGrid:
 def run_grid(
     sinks: Sequence[BaseLogSink], runs: Sequence[Row], layer_order: Sequence[str]
 ) -> RunGrid:
-    """Return the grid of *runs*, which are newest first; a row is judged by its successes before.
+    """Return the grid of *runs*, newest first. Each row is compared with its own earlier successes.
 
     Args:
         sinks: the sinks of the run log.
@@ -129,7 +129,7 @@ def _line(name: str, found: dict[int, Row], count: int) -> GridLine:
         odd: tuple[str, ...] = ()
         if status == "SUCCESS":
             if len(seconds) >= LEAST_RUNS:
-                odd = unusual(usual_of(seconds[-MOST_RUNS:], rows[-MOST_RUNS:]), took, wrote)
+                odd = unusual(Usual(seconds[-MOST_RUNS:], rows[-MOST_RUNS:]), took, wrote)
             seconds += [took] if took is not None else []
             rows += [wrote] if wrote is not None else []
         cells[at] = GridCell(

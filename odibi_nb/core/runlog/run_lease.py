@@ -62,8 +62,8 @@ class RunLease:
         logged: True if the log of this run is complete, for every machine. Its record then ends the lease.
         complete: ids of earlier runs whose log is complete.
         lost: the run that has taken the lease from this run; "" while this run has it.
-        overrode: the run from which this run has taken the lease with *force*, and its id; two empty
-            texts if it took none.
+        overrode: the run from which this run has taken the lease with *force*, and its id; two
+            empty texts if it took the lease from no run.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class RunLease:
         say: Callable[[str], None],
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
-        """Look whether this run may take the lease. With *force*, take it from a run that lives.
+        """Check that this run may take the lease. With *force*, take it even from a live run.
 
         Raises:
             RunLockedError: if another run holds it and *force* is False; the message names the run.
@@ -116,8 +116,8 @@ class RunLease:
             self._take(force=True)
             return
         say(
-            f"⏳ {_named(seen)} holds the lease of this environment: watching for {TAKEOVER_SECONDS:g} s "
-            "whether it lives (--force takes its place at once)"
+            f"⏳ {_named(seen)} holds the lease of this environment: waiting {TAKEOVER_SECONDS:g} s "
+            "to see whether it is alive (--force replaces it at once)"
         )
         begun = time.monotonic()
         while time.monotonic() - begun <= TAKEOVER_SECONDS:
@@ -184,7 +184,7 @@ class RunLease:
         return None
 
     def _is_unchanged(self, row: Row | None) -> bool:
-        """Return True if no other run has taken the lease since this run has seen or taken it."""
+        """Return True if no other run has taken the lease since this run read or took it."""
         if self._taken:
             return row is None or row["run_id"] == self.run_id
         return lease_token(row) == lease_token(self.row)
@@ -194,7 +194,7 @@ class RunLease:
         return [one for one in begun_runs(row or {}) if _run_id_of(one) not in known]
 
     def _values(self, row: Row | None, run_id: str | None = None) -> dict[str, Any]:
-        """Return the row of this run, with a counter that is greater than the one of *row*."""
+        """Return the row of this run, with a counter greater than the counter of *row*."""
         self._beat = 1 + int((row or {}).get("beat") or 0)
         own = self.run_id if run_id is None else run_id
         return {
@@ -215,7 +215,7 @@ class RunLease:
             yield
         except DataError as exc:
             remedy = (
-                "one run at a time cannot be ensured: mend the access to the table, or set "
+                "one run at a time cannot be ensured: fix the access to the table, or set "
                 f'"shared": false for env {self.env!r} if no other machine runs it'
             )
             raise DataError(f"the lease of {self._where}: {exc}: {remedy}") from exc
@@ -229,7 +229,7 @@ class RunLease:
                 self._renew()
 
     def check(self) -> str:
-        """Return the reason why this run may go on no longer; "" if it may. Renew an old lease first.
+        """Return the reason why this run may no longer continue; "" if it may. Renew an old lease first.
 
         Raises:
             DataError: if the lease is old and cannot be renewed, so that its holder is unknown.
@@ -238,7 +238,7 @@ class RunLease:
             return "this run has ended"
         if not self.lost and self._renewed.age() > VALID_SECONDS and self._pid == os.getpid():
             self._renew(older=VALID_SECONDS)
-        return self.lost and f"{self.lost} has taken the place of this run"
+        return self.lost and f"{self.lost} has replaced this run"
 
     def _renew(self, older: float = 0.0) -> None:
         """Renew the lease if it is *older* than a number of seconds, and collect the requests to cancel."""
@@ -271,7 +271,7 @@ class RunLease:
             self._tidy_now_and_then()
 
     def _tidy_now_and_then(self) -> None:
-        """Remove what earlier changes have left, on a thread: a VACUUM may take longer than the lease lives."""
+        """Remove the remains of earlier changes, on a thread: a VACUUM may take longer than the lease is valid."""
         if self._beat % TIDY_BEATS == 0:
             self._tidying = threading.Thread(
                 target=self.tables.tidy, name="odibi-lease-tidy", daemon=True
@@ -314,7 +314,7 @@ class RunLease:
             what = "another run has begun and ended while this one planned: start this one again"
             return RunLockedError(self._where, [what])
         what = (
-            f"{_named(row)} is going on, on another machine; wait for it, or watch it: odibi watch {row['run_id']}; "
+            f"{_named(row)} is in progress on another machine; wait for it, or watch it: odibi watch {row['run_id']}; "
             f"or end it: odibi cancel {row['run_id']}"
         )
         return RunLockedError(
@@ -337,16 +337,17 @@ class _LostError(Exception):
 
 
 class _Moment:
-    """A moment, whose age never is less than the real time since then.
+    """A point in time. Its `age` is never less than the real time since then.
 
-    Some clocks stop while the machine sleeps, and the wall clock may be set back: the greatest counts.
+    Some clocks stop while the machine sleeps, and the wall clock may be set back, so `age` is the greatest
+    of them.
     """
 
     def __init__(self) -> None:
         self._clocks = _clocks()
 
     def age(self) -> float:
-        """Return the seconds since this moment."""
+        """Return the seconds since this point in time."""
         pairs = zip(_clocks(), self._clocks, strict=True)
         return max(now - then for now, then in pairs)
 
@@ -411,7 +412,7 @@ def holder(row: Row | None) -> Owner | None:
 
 
 def begun_runs(row: Row) -> list[Row]:
-    """Return ``start`` and ``plan`` of each run that the lease *row* knows, the newest last."""
+    """Return ``start`` and ``plan`` of each run that the lease *row* contains, the newest last."""
     try:
         found = decode_json(row.get("unended") or "[]")
     except ValueError:
@@ -427,7 +428,7 @@ def _run_id_of(begun: Row) -> str:
 
 
 def lease_token(row: Row | None) -> tuple[str, int]:
-    """Return a value that each renewal or change of hands of the lease *row* changes."""
+    """Return a value that changes with each renewal and each new holder of the lease *row*."""
     return ("", 0) if row is None else (str(row["run_id"] or ""), int(row["beat"] or 0))
 
 
@@ -445,7 +446,7 @@ def _is_dead(row: Row) -> bool:
 
 
 def _ids(text: Any) -> list[str]:
-    """Return the row ids in the column ``cancels``; none if another version wrote something else."""
+    """Return the row ids in the column ``cancels``; none if another version wrote a different form."""
     try:
         found = decode_json(text) if text else []
     except ValueError:

@@ -66,9 +66,9 @@ BEAT_SECONDS = 5.0
 MISSED_BEATS = 12
 WATCH_SECONDS = 0.25
 SLOW_LOOK_SECONDS = 0.05
-WAIT_PER_LOOK = 20
+WAIT_PER_LOOK = 30
 SLOWEST_LOOK_SECONDS = 15.0
-"""After a slow look at the files, a run waits 20 times as long, at most 15 s. Others wait 60 s for a sign of life."""
+"""After a slow look at the files, a run waits 30 times as long, at most 15 s. Others wait 60 s for a sign of life."""
 SILENT_SECONDS = 1.0
 """The time for which a lock may have no owner's file: a run is taking or releasing it."""
 _held: set[str] = set()
@@ -187,7 +187,7 @@ class RunLock:
     def _is_dead(self, owner: Owner | None) -> bool:
         """Return True if the owner's run has certainly ended.
 
-        If the system locks no files, return False, so that only silence ends the lock. Without the
+        If the system locks no files, return False, so that only missing renewals end the lock. Without the
         system's lock, two runs that find the owner dead at the same time cannot be distinguished
         from two runs that begin one after the other.
         """
@@ -209,6 +209,11 @@ class RunLock:
                 self._lost = self.lease.lost
             reported, self._reported = self._reported, bool(self._lost)
             return "" if reported else self._lost
+
+    @property
+    def replaced_by(self) -> str:
+        """The run that has overridden this run, as far as `beat` has seen; "" if none has."""
+        return self._lost
 
     def check(self) -> str:
         """Return the reason why this run may read and write no more; "" if it may.
@@ -279,10 +284,12 @@ class RunLock:
         return "" if notice is None else notice.decode(errors="replace") or "another run"
 
     def _tell(self, owner: Owner | None) -> None:
-        """Write a notice for the overridden run, because this run may end before it looks."""
+        """Leave a notice for the overridden run, because this run may end before the overridden run checks."""
         if owner is not None:
             with contextlib.suppress(OSError):
                 notice = _notice(self._state_dir, owner.run_id)
+                if is_in_the_way(notice):
+                    set_aside(self._state_dir, notice)
                 notice.write_text(str(self._me), encoding="utf-8")
 
     def _take_system_lock(self) -> bool:
@@ -338,10 +345,10 @@ class RunLock:
     def _refusal(self, owner: Owner | None) -> RunLockedError:
         force = "or take its place: odibi run --force (force=True)"
         if owner is None:
-            what = "another run is going on; wait for it, or end it: odibi cancel"
+            what = "another run is in progress; wait for it, or end it: odibi cancel"
             return RunLockedError(self.where, [f"{what}; {force}"])
         name = owner.run_id
-        what = f"{owner} is going on; wait for it, or end it: odibi cancel {name}"
+        what = f"{owner} is in progress; wait for it, or end it: odibi cancel {name}"
         watch = f"or watch it: odibi watch {name}"
         return RunLockedError(
             self.where, [f"{what}; {watch}; {force}"], name, str(owner), self._state_dir
@@ -349,7 +356,7 @@ class RunLock:
 
 
 def _made(claim: Path) -> bool:
-    """Create the file *claim*, and return True; return False if another process may hold the claim.
+    """Create the file *claim*. Return False if another process may hold the claim.
 
     A claim whose process was certainly killed is replaced.
     """
@@ -398,7 +405,7 @@ def run_lock(
         env: the environment.
         run_id: the run that takes the lock.
         force: True to take the lock from a run that holds it.
-        say: called with a message, such as one that taking the lock will take a while.
+        say: called with a message, for example that taking the lock will take a while.
         wait: waits for a number of seconds, or raises an exception that ends the waiting.
 
     Raises:
@@ -427,7 +434,7 @@ def exclusively(
 
     *do* makes all decisions of a run that depend on earlier runs, its plan and its tables. An
     interrupt cannot stop this function halfway through taking or releasing the lock. *do* lets
-    interrupts through where it can be interrupted. With a *lease*, the run holds it, too.
+    interrupts through where it can be interrupted. If there is a *lease*, the run holds it as well.
 
     Raises:
         RunLockedError: as in `run_lock`, or if a run of another machine holds the lease.

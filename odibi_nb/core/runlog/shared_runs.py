@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.runlog.run_lease import RunLease
 
 RUNNING = "running"
-"""Status of a run that has begun and may go on."""
+"""Status of a run that has begun and may still be in progress."""
 Start = tuple["Row", list["Row"]]
 """The start of a run, and the lines that its journal would have, as `as_logged` takes them."""
 
@@ -30,21 +30,21 @@ def has_ended(sinks: Sequence[BaseLogSink], run_id: str) -> bool:
 
 
 def ends_leases(sinks: Sequence[BaseLogSink]) -> bool:
-    """Return True if other machines find the records of the runs of this one in the run log."""
+    """Return True if other machines read the records of this machine's runs in the run log."""
     log = log_of_ends(sinks)
     return log is not None and log.in_lake
 
 
 def log_of_ends(sinks: Sequence[BaseLogSink]) -> BaseLogSink | None:
-    """Return the log with the ended runs: the one in the lake, or else the first readable one; None without one."""
+    """Return the log that has the ended runs: the log in the lake, else the first readable log; None without one."""
     readable = [sink for sink in sinks if type(sink).runs is not BaseLogSink.runs]
     return next(iter([*(sink for sink in readable if sink.in_lake), *readable]), None)
 
 
 def dead_elsewhere(lease: RunLease, sinks: Sequence[BaseLogSink]) -> list[Start]:
-    """Return the runs that have begun and not ended, oldest first, while *lease* excludes live ones.
+    """Return the runs that began and did not end, oldest first. The *lease* must exclude live runs.
 
-    A run that has just lost its place to --force may still be ending, and writes its log itself.
+    A run that was just replaced with --force may still be ending. It writes its log itself.
     """
     found = unlogged(lease.row, lease.project, sinks, {lease.run_id, *lease.complete})
     known = {start["run_id"] for start, _ in found}
@@ -56,7 +56,7 @@ def dead_elsewhere(lease: RunLease, sinks: Sequence[BaseLogSink]) -> list[Start]
 def unlogged(
     lease: Row | None, project: str, sinks: Sequence[BaseLogSink], but: Collection[str] = ()
 ) -> list[Start]:
-    """Return the runs that *lease* knows and that are not in the run log, oldest first, without those in *but*."""
+    """Return the runs in *lease* that are not in the run log, oldest first, without the runs in *but*."""
     log = log_of_ends(sinks)
     if log is None:  # without a readable log, no end is known
         return []
@@ -78,7 +78,7 @@ def unlogged(
 
 
 def begun_in(lease: Row | None, project: str) -> list[tuple[Row, Row]]:
-    """Return the start and the planned rows of the runs that *lease* knows, oldest first."""
+    """Return the start and the planned rows of the runs in *lease*, oldest first."""
     found = []
     for one in [] if lease is None else begun_runs(lease):
         start = read_line(str(one.get("start") or ""))
@@ -101,7 +101,7 @@ def unfinished_elsewhere(starts: Sequence[Start]) -> list[tuple[Row, list[Row]]]
 def open_runs_elsewhere(
     tables: RunStateTables, project: str, env: str, sinks: Sequence[BaseLogSink]
 ) -> list[Row]:
-    """Return the records of the runs that have begun and not ended, newest first. Writes nothing.
+    """Return the records of the runs that began and did not end, newest first. Writes nothing.
 
     The status of the run that holds the lease is ``running``. It may be on any machine, and may have died
     a moment ago. The other runs have died; the next run completes their log.

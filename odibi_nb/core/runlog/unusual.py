@@ -1,15 +1,16 @@
 """Find unusual facts about a row: much slower than in its last runs, or far fewer rows.
 
-Durations and row counts vary by factors, not by seconds: so all distances are between logarithms. The
-median and the median distance from it (MAD) are the usual, because one odd run changes neither.
+Durations and row counts vary by factors, so all distances are between logarithms. The median of the last
+runs is the usual value, and the median distance from it (MAD) is the usual spread, because one odd run
+changes neither.
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from odibi_nb.core.model.events import Status
 from odibi_nb.core.runlog.history import MOST_RUNS_LOOKED_AT, last_whole_runs, past_runs
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from odibi_nb.core.model.results import RunResult
-    from odibi_nb.core.protocols import BaseLogSink, Row
+    from odibi_nb.core.protocols import BaseLogSink, Measures, Row
 
 LEAST_RUNS = 5
 """Number of successes from which a row has a usual."""
@@ -35,38 +36,67 @@ SPREADS = 4.5
 """A value is unusual only if it is this many times farther from the median than values usually are."""
 FEW_SAMPLES = 3.0
 """The spread of few values is uncertain: with *n* of them it counts ``1 + 3 / n`` times."""
+ROUNDING = 0.999
+"""A median is the exponential of a logarithm: it may be smaller than the least value by a rounding error."""
 _TO_SIGMA = 1.4826
 
 
-class Usual(NamedTuple):
-    """The usual time and rows of one transformation.
+class Usual:
+    """The usual duration and number of rows of one transformation, from its last successes in any order.
 
-    Attributes:
-        seconds: the median duration of its successes; None with too few of them.
-        rows: the median number of written rows; None with too few numbers.
-        slow_from: the seconds above which it is slow.
-        few_below: the rows below which it has few.
+    Medians and limits are computed when they are first needed. Nearly all values are compared with the
+    extremes alone: a run of thousands of rows judges each of them while it runs.
     """
 
-    seconds: float | None = None
-    rows: float | None = None
-    slow_from: float = math.inf
-    few_below: float = 0.0
+    def __init__(self, seconds: Sequence[float], rows: Sequence[int]) -> None:
+        self._times = [x for x in seconds if x > 0]
+        self._counts = [x for x in rows if x >= 0]
 
+    @property
+    def seconds(self) -> float | None:
+        """The median duration; None with too few successes."""
+        return self._time[0]
 
-def usual_of(seconds: Sequence[float], rows: Sequence[int]) -> Usual:
-    """Return the usual of a transformation from its last successes, in any order."""
-    time, slow_from = _median_and_limit([x for x in seconds if x > 0], SLOW)
-    count, few = _median_and_limit([float(x) + 1 for x in rows if x >= 0], FEW)
-    usual_rows = None if count is None else count - 1
-    return Usual(
-        seconds=time,
-        rows=usual_rows,
-        slow_from=math.inf if time is None else max(slow_from, time + LEAST_SECONDS),
-        few_below=0.0
-        if count is None or count - 1 < LEAST_ROWS
-        else max(0.0, count * count / few - 1),
-    )
+    @property
+    def rows(self) -> float | None:
+        """The median number of written rows; None with too few numbers."""
+        return None if self._count[0] is None else self._count[0] - 1
+
+    @property
+    def slow_from(self) -> float:
+        """The seconds above which the transformation is slow."""
+        time, limit = self._time
+        return math.inf if time is None else max(limit, time + LEAST_SECONDS)
+
+    @property
+    def few_below(self) -> float:
+        """The rows below which the transformation has few."""
+        count, limit = self._count
+        if count is None or count - 1 < LEAST_ROWS:
+            return 0.0
+        return max(0.0, count * count / limit - 1)
+
+    def is_slow(self, seconds: float) -> bool:
+        """Return True if *seconds* are more than `slow_from`."""
+        if len(self._times) < LEAST_RUNS:
+            return False
+        least = min(self._times) * ROUNDING
+        return seconds > max(SLOW * least, least + LEAST_SECONDS) and seconds > self.slow_from
+
+    def is_few(self, rows: int) -> bool:
+        """Return True if *rows* are fewer than `few_below`."""
+        if len(self._counts) < LEAST_RUNS:
+            return False
+        most = (max(self._counts) + 1) / ROUNDING
+        return rows < most / FEW and rows < self.few_below
+
+    @cached_property
+    def _time(self) -> tuple[float | None, float]:
+        return _median_and_limit(self._times, SLOW)
+
+    @cached_property
+    def _count(self) -> tuple[float | None, float]:
+        return _median_and_limit([float(x) + 1 for x in self._counts], FEW)
 
 
 def unusual(
@@ -75,57 +105,48 @@ def unusual(
     """Return a line for each unusual fact about an attempt of *seconds* that wrote *rows*.
 
     Args:
-        usual: of its transformation; None if it is not known.
-        seconds: the duration, or of a *running* attempt the time so far.
+        usual: the usual values of the transformation; None if they are unknown.
+        seconds: the duration of the attempt, or its time so far if it is *running*.
         rows: the written rows; None if they are not known.
-        running: True if the attempt has not ended. Its lines do not change while it goes on.
+        running: True if the attempt has not ended. Its lines do not change while it runs.
     """
     if usual is None:
         return ()
     found = []
-    if seconds is not None and usual.seconds is not None and seconds > usual.slow_from:
+    if seconds is not None and usual.is_slow(seconds):
+        assert usual.seconds is not None
         times = f"{seconds / usual.seconds:,.1f} ×" if not running else f"over {SLOW:.0f} ×"
         verb = "takes" if running else "took"
         found.append(f"{verb} {times} its usual time of {usual.seconds:,.1f} s")
-    if rows is not None and usual.rows is not None and rows < usual.few_below:
+    if rows is not None and usual.is_few(rows):
         found.append(f"wrote {counted(rows, 'row')}, usually {usual.rows:,.0f}")
     return tuple(found)
 
 
-def usual_by_id(outcomes: Iterable[Row]) -> dict[str, Usual]:
-    """Return the usual of each transformation from its *outcomes*, oldest first."""
-    times: dict[str, list[float]] = defaultdict(list)
-    counts: dict[str, list[int]] = defaultdict(list)
-    for one in outcomes:
-        if one["status"] == Status.SUCCESS.value:
-            name = one["transformation_id"]
-            if one["duration_seconds"] is not None:
-                times[name].append(one["duration_seconds"])
-            if one["rows_out"] is not None:
-                counts[name].append(one["rows_out"])
+def usual_by_id(measures: Iterable[Measures]) -> dict[str, Usual]:
+    """Return the usual values of each transformation that has enough successes among *measures*."""
     return {
-        name: usual_of(seconds[-MOST_RUNS:], counts[name][-MOST_RUNS:])
-        for name, seconds in times.items()
-        if len(seconds) >= LEAST_RUNS
+        name: Usual(seconds, rows) for name, seconds, rows in measures if len(seconds) >= LEAST_RUNS
     }
 
 
 def usual_now(
     sinks: Sequence[BaseLogSink], project: str, env: str, before: str = ""
 ) -> Mapping[str, Usual]:
-    """Return the usual of each transformation in the last runs of *project* in *env*, from the run log.
+    """Return the usual values of each transformation in the last runs of *project* in *env*, from the run log.
 
     With *before*, the id of a run, only earlier runs count: a run is not compared with itself.
     """
     runs = past_runs(sinks, MOST_RUNS_LOOKED_AT, project, env)
     ids = [run["run_id"] for run in runs]
     earlier = runs[ids.index(before) + 1 :] if before in ids else runs
-    compared = last_whole_runs(earlier, MOST_RUNS)
-    return usual_by_id(past_outcomes(sinks, [run["run_id"] for run in compared]))
+    compared = [run["run_id"] for run in last_whole_runs(earlier, MOST_RUNS)]
+    found = (sink.measures(compared) for sink in sinks)
+    return usual_by_id(next(filter(None, found), []))
 
 
 def with_unusual(result: RunResult, usual: Mapping[str, Usual]) -> RunResult:
-    """Return *result*, in which each successful transformation has its unusual facts."""
+    """Return *result* with the unusual facts of each successful transformation."""
     last = {record["transformation_id"]: record for record in result.records}
     judged = {
         name: replace(
@@ -148,7 +169,7 @@ def past_outcomes(sinks: Sequence[BaseLogSink], run_ids: Sequence[str]) -> list[
 
 
 def _median_and_limit(values: Sequence[float], factor: float) -> tuple[float | None, float]:
-    """Return the median of *values*, and the value above it from which a larger one is unusual."""
+    """Return the median of *values*, and the limit above which a value is unusual."""
     if len(values) < LEAST_RUNS:
         return None, math.inf
     logs = sorted(map(math.log, values))
@@ -158,10 +179,10 @@ def _median_and_limit(values: Sequence[float], factor: float) -> tuple[float | N
 
 
 def _spread(logs: Sequence[float], middle: float) -> float:
-    """Return how far values usually are from their *middle*: the greater of two estimates.
+    """Return the usual distance of *values* from their *middle*: the greater of two estimates.
 
-    The MAD of 20 values may be a third too small. The standard deviation is surer, but an odd run would make
-    it too large: so it counts no distance above three times the MAD.
+    The MAD of 20 values may be a third too small. The standard deviation is more reliable, but one odd run
+    would make it too large. So distances above three times the MAD do not count.
     """
     distances = [abs(x - middle) for x in logs]
     mad = _TO_SIGMA * _middle(sorted(distances))

@@ -66,7 +66,7 @@ class RunLogWriter:
         self._inbox.put(_FLUSH)
 
     def beware(self) -> None:
-        """Ask the sinks which records they have before they get more: another run may have completed the log."""
+        """Ask each sink which records it has before it gets more: another run may have completed the log."""
         self._unsure = True
 
     def close(self, run_record: Row) -> list[str]:

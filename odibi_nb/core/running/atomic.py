@@ -29,7 +29,7 @@ SHOWN = 20
 
 
 class TakenBack(NamedTuple):
-    """The tables that an atomic run took back, and the others, each with the reason."""
+    """The tables that an atomic run took back, and the tables that it could not, each with the reason."""
 
     tables: tuple[str, ...] = ()
     left: tuple[tuple[str, str], ...] = ()

@@ -26,6 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from odibi_nb.core.process import forks, process_state
+from odibi_nb.core.running.log_capture import LogCapture
 from odibi_nb.core.text.redaction import plain_text, redact_text
 from odibi_nb.core.text.terminal_text import last_state, readable
 
@@ -42,6 +43,11 @@ class CapturedLog:
 
     Args:
         on_line: called with each of the first `MAX_LINES` complete lines.
+
+    Attributes:
+        is_open: True while the attempt is in progress. The log is not read afterwards.
+        streams: the streams that the attempt has assigned to ``stdout`` and ``stderr``.
+        levels: the levels of logging that the attempt has set, see `RowLog`.
     """
 
     def __init__(self, on_line: Callable[[str], object] | None = None) -> None:
@@ -50,9 +56,15 @@ class CapturedLog:
         self._partial = ""
         self._dropped = 0
         self._on_line = on_line
-        self._writers = 0
+        self.is_open = False
         self._children: forks.Children | None = None
         self.streams: dict[str, TextIO] = {}
+        self.levels: dict[str, int] = {}
+
+    @staticmethod
+    def takes(stream: object) -> bool:
+        """Return True if *stream* is a standard stream of rows, so that its text gets into a log."""
+        return isinstance(stream, _Router)
 
     def write(self, text: str) -> None:
         """Add *text*: a part of a line, or several lines."""
@@ -75,23 +87,16 @@ class CapturedLog:
         if children is not None:
             children.flush()
 
-    @property
-    def is_open(self) -> bool:
-        """Return True while the attempt is in progress. The log is not read afterwards."""
-        return self._writers > 0
-
     def open(self) -> None:
-        """Count one more writer."""
-        self._writers += 1
+        """Begin the attempt."""
+        self.is_open = True
 
     def close(self) -> None:
-        """Count one writer less. After the last one, wait for the output of forked processes."""
-        if self._writers == 1:
-            self._close_children()
-        self._writers -= 1
-        if not self._writers:
-            self._close_children()  # a thread of the attempt may have forked since
-            self.streams.clear()
+        """End the attempt: wait for the output of forked processes. Later output is shown on the screen."""
+        self._close_children()
+        self.is_open = False
+        self._close_children()  # a thread of the attempt may have forked since
+        self.streams.clear()
 
     def _close_children(self) -> None:
         # A process that is forked from here on must not write to the closed descriptor: its number may
@@ -152,7 +157,8 @@ def captured(log: CapturedLog) -> Iterator[None]:
     log.open()
     _listen()
     try:
-        yield
+        with process_state.row_in_progress():
+            yield
     finally:
         _capture.reset(token)
         log.close()
@@ -186,7 +192,7 @@ def _at_breakpoint(*args: Any, **keywords: Any) -> Any:
     where = f"breakpoint() at {frame.f_code.co_filename}:{frame.f_lineno}"
     if debugger is None:
         log.write(
-            f"{where} was passed over: only %odibi try stops there, in a notebook; the "
+            f"{where} was skipped: only `%odibi try` in a notebook stops there; the "
             "variables of a failure are in %odibi debug\n"
         )
         return None
@@ -294,36 +300,13 @@ def _set_stream(name: str, stream: TextIO) -> None:
         router.original = stream
 
 
-class _LogHandler(logging.Handler):
-    """Handler that adds each log record to the log of the transformation that made it."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        log = _log()
-        if log is None:
-            self._emit_elsewhere(record)
-            return
-        try:
-            log.write(self.format(record) + "\n")
-        except Exception:  # noqa: BLE001  logging's own rule: a bad record never stops the program
-            self.handleError(record)
-
-    def _emit_elsewhere(self, record: logging.LogRecord) -> None:
-        """Show the record as Python does without a handler, so that this handler changes nothing."""
-        last = logging.lastResort
-        if last is None or record.levelno < last.level:
-            return
-        logger: logging.Logger | None = logging.getLogger(record.name)
-        while logger is not None:
-            if any(handler is not self for handler in logger.handlers):
-                return
-            logger = logger.parent if logger.propagate else None
-        last.handle(record)
-
-
 _lock = threading.Lock()
 _users = 0
 _routers: dict[str, _Router] = {}
-_handler = _LogHandler()
+_messages = logging.getLogger("odibi_nb.transformation")
+_records = LogCapture(_log, _messages)
+_logging: process_state.LoggingState | None = None
+"""The state of logging when the first of the overlapping runs began."""
 _previous_hook: Callable[..., Any] = sys.__breakpointhook__
 _start_thread = threading.Thread.start
 _submit = ThreadPoolExecutor.submit
@@ -345,26 +328,27 @@ def _submit_in_context(
 
 
 def _listen() -> None:
-    """Add the handler again after a row has removed all handlers (``basicConfig(force=True)``)."""
-    root = logging.getLogger()
+    """Let the records of all rows arrive again, whatever a row has set."""
     with _lock:
-        if _users and _handler not in root.handlers:
-            root.addHandler(_handler)
+        if _users and _logging is not None:
+            _logging.hear(_messages)
 
 
 @contextlib.contextmanager
 def routed_output() -> Iterator[None]:
     """Route the standard streams and logging inside the block. Runs may overlap."""
-    with process_state.put_back_at_the_end(_handler):
+    with process_state.logging_put_back_at_the_end():
         _begin_routing()
         try:
-            yield
+            # Inside of the routing, because the routing replaces functions, too.
+            with process_state.put_back_at_the_end():
+                yield
         finally:
             _end_routing()
 
 
 def _begin_routing() -> None:
-    global _users, _previous_hook  # noqa: PLW0603  the standard streams are global too
+    global _users, _previous_hook, _logging  # noqa: PLW0603  the standard streams are global too
     with _lock:
         _users += 1
         if _users > 1:
@@ -376,8 +360,9 @@ def _begin_routing() -> None:
         threading.Thread.start = _start_in_context  # type: ignore[method-assign,assignment]
         ThreadPoolExecutor.submit = _submit_in_context  # type: ignore[method-assign,assignment]
         _previous_hook, sys.breakpointhook = sys.breakpointhook, _at_breakpoint
-        logging.getLogger().addHandler(_handler)
-        logging.getLogger("odibi_nb.transformation").setLevel(logging.INFO)
+        _messages.setLevel(logging.INFO)
+        _logging = process_state.LoggingState.now()
+        _records.begin(_logging)
 
 
 def _end_routing() -> None:
@@ -386,7 +371,7 @@ def _end_routing() -> None:
         _users -= 1
         if _users:
             return
-        logging.getLogger().removeHandler(_handler)
+        _records.end()
         sys.__class__ = types.ModuleType
         for name, router in _routers.items():
             if vars(sys)[name] is router:

@@ -12,7 +12,7 @@ from odibi_nb.core.model.tables import TableName, table_key
 from odibi_nb.core.model.transformation import Output
 from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.counts import counted
-from odibi_nb.core.text.redaction import error_text
+from odibi_nb.core.text.redaction import error_text, is_secret_name
 from odibi_nb.errors import DataCheckError, DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def _judged(rule: Rule, measure: Measure, table: str) -> CheckResult:
     if rule.kind in ROW_KINDS:
         failed_rows = measure.failed
         if measure.failed:
-            samples = f", such as {', '.join(measure.samples)}" if measure.samples else ""
+            shown = measure.samples and not any(map(is_secret_name, rule.columns))
+            samples = f", such as {', '.join(measure.samples)}" if shown else ""
             message = f"{measure.failed:,} of {counted(measure.total, 'row')}{samples}"
     elif rule.kind == "row_count":
         low, high = rule.low, rule.high

@@ -86,6 +86,7 @@ class ExecutionContext:
         connections: name to SQLAlchemy URL.
         reserved: tables that rows may not write; None allows all.
         checks: the rules for written data; `check_results` has the results.
+        outputs: the row's outputs.
         provenance: the versions of the data that the attempt has read and written so far.
     """
 
@@ -113,6 +114,7 @@ class ExecutionContext:
     reserved: Reserved | None = field(default=None, repr=False)
     checks: tuple[Rule, ...] = field(default=(), repr=False)
     check_results: list[CheckResult] = field(default_factory=list, repr=False)
+    outputs: tuple[Output, ...] = field(default=(), repr=False)
     provenance: Provenance = field(default_factory=Provenance, repr=False)
 
     def __post_init__(self) -> None:
@@ -277,11 +279,14 @@ class ExecutionContext:
             output: a table name (overwrite), or one of the row's ``outputs``.
 
         Raises:
-            DataError: if the table cannot take *frame*.
+            DataError: if the table cannot take *frame*, or *output* is only the name of one of the row's
+                outputs that append or merge: overwriting it would lose its rows.
             DataCheckError: if *frame* breaks a check that must hold; nothing has been written.
             RevokedError: if the transformation was cancelled or timed out.
         """
         target = as_output(output)
+        if isinstance(output, str):
+            self._check_name_alone(target)
         self.check_reserved(target.table)
         engine = self._engine()
         if not engine.is_frame(frame):
@@ -295,6 +300,16 @@ class ExecutionContext:
         self.control.check()
         rows = self._committed(engine, frame, target)
         self.writes.append(TableUse(target.table, rows, engine.schema(frame)))
+
+    def _check_name_alone(self, target: Output) -> None:
+        key = TableName.parse(target.table).key
+        for i, declared in enumerate(self.outputs):
+            if declared.mode != "overwrite" and TableName.parse(declared.table).key == key:
+                raise DataError(
+                    f"{target.table}: the row's output has the mode {declared.mode!r}, and a name alone "
+                    f"overwrites the table: write to outputs[{i}], or to "
+                    f'{{"table": "{target.table}", "mode": "overwrite"}}'
+                )
 
     def _committed(self, engine: TableEngine, frame: DataFrame, target: Output) -> int | None:
         """Write *frame*, and record the write, even if the engine does not report versions."""
@@ -450,22 +465,22 @@ def as_output(output: str | Mapping[str, Any] | Output) -> Output:
 
 
 _REMEDIES = (
-    ("pyspark.pandas.", "DataFrame", "give its .to_spark()"),
+    ("pyspark.pandas.", "DataFrame", "use its .to_spark()"),
     (
         "pyspark.sql.",
         "DataFrame",
-        'give its .toPandas(), or the row "engine": "spark" in constants',
+        'use its .toPandas(), or set "engine": "spark" in the constants of the row',
     ),
-    ("pandas.", "Series", "give its .to_frame()"),
-    ("pyspark.pandas.", "Series", "give its .to_frame().to_spark()"),
-    ("polars.", "LazyFrame", "give its .collect().to_arrow()"),
-    ("polars.", "DataFrame", "give its .to_arrow()"),
-    ("pyarrow.", "RecordBatchReader", "give its .read_all()"),
-    ("pyarrow.", "Dataset", "give its .to_table()"),
-    ("duckdb.", "DuckDBPyRelation", "give its .to_arrow_table()"),
-    ("_duckdb.", "DuckDBPyRelation", "give its .to_arrow_table()"),
-    ("builtins.", "list", "give a DataFrame made of it"),
-    ("builtins.", "dict", "give a DataFrame made of it"),
+    ("pandas.", "Series", "use its .to_frame()"),
+    ("pyspark.pandas.", "Series", "use its .to_frame().to_spark()"),
+    ("polars.", "LazyFrame", "use its .collect().to_arrow()"),
+    ("polars.", "DataFrame", "use its .to_arrow()"),
+    ("pyarrow.", "RecordBatchReader", "use its .read_all()"),
+    ("pyarrow.", "Dataset", "use its .to_table()"),
+    ("duckdb.", "DuckDBPyRelation", "use its .to_arrow_table()"),
+    ("_duckdb.", "DuckDBPyRelation", "use its .to_arrow_table()"),
+    ("builtins.", "list", "convert it to a DataFrame"),
+    ("builtins.", "dict", "convert it to a DataFrame"),
 )
 """Advice for objects of a class: the start of its module, a part of its name, and the advice."""
 
@@ -477,7 +492,7 @@ def remedy(value: object, engine: str) -> str:
         for module, name, text in _REMEDIES:
             if home.startswith(module) and name in cls.__name__:
                 return f": {text}"
-    made = {"to_arrow": "give its .to_arrow()", "to_pandas": "give its .to_pandas()"}
+    made = {"to_arrow": "use its .to_arrow()", "to_pandas": "use its .to_pandas()"}
     for name, text in made.items():
         if hasattr(type(value), name) and (name == "to_arrow" or engine in {"pandas", "spark"}):
             return f": {text}"

@@ -72,8 +72,8 @@ if TYPE_CHECKING:
 
 TICK_SECONDS = 0.25
 SLOWEST_POLL_SECONDS = 5.0
-WAIT_PER_POLL = 20
-"""Polls for cancels look at files. Where they take long, polls wait 20 times as long, at most 5 s."""
+WAIT_PER_POLL = 30
+"""Polls for cancels look at files. Where they take long, polls wait 30 times as long, at most 5 s."""
 ABANDONED_TEXT = "abandoned: it did not end when it was cancelled"
 DRAIN, STOP, ABANDON = 1, 2, 3
 """Levels of a cancel: start nothing new; revoke running attempts; wait for nothing."""
@@ -184,6 +184,8 @@ class TransformationRunner:
 
     def _step(self) -> None:
         self._start_what_may()
+        if self.inbox.empty():
+            self.events.journal.flush()
         message = self._next_message(self._patience())
         if message is not None:
             self._read(message)
@@ -275,7 +277,9 @@ class TransformationRunner:
             self._never_start(row, Status.FAILED, f"could not be started: {error_text(exc)}")
             return
         now, started = utc_now(), time.monotonic()
-        facts = msgspec.structs.replace(row.facts(number, now), why=self._why(row))
+        facts = row.facts(number, now)
+        if row.freshness is not None:
+            facts = msgspec.structs.replace(facts, why=self._why(row.freshness))
         attempt = Attempt(
             row=row,
             facts=facts,
@@ -297,17 +301,17 @@ class TransformationRunner:
         self.events.publish_attempt(EventType.TRANSFORM_START, facts, progress=progress)
         self._pool.submit(lambda: self.inbox.put(run_attempt(attempt)))
 
-    def _why(self, row: PlannedRow) -> str:
-        """Return the reasons why a ``--stale`` run runs *row*, now that its upstream rows have ended."""
+    def _why(self, freshness: Freshness) -> str:
+        """Return why a ``--stale`` run runs the row with *freshness*, now that its upstream rows have ended."""
 
         def ran(name: str) -> bool | None:
             result = self.results.get(name)
             return None if result is None else result.status is Status.SUCCESS
 
-        return "" if row.freshness is None else row.freshness.why_after(ran)
+        return freshness.why_after(ran)
 
     def _may_be_unchanged(self, row: PlannedRow) -> bool:
-        """Return True if *row* only runs if upstream rows wrote new data for it.
+        """Return True if *row* only needs to run if its upstream rows wrote new data for it.
 
         The changes of a row in ``depends_on`` cannot be seen, so the row always runs after such a row.
         """
@@ -539,7 +543,7 @@ class TransformationRunner:
             self._abandon(attempt)
             return
         attempt.context.control.revoke("cancelled")
-        text = f"⏹ Cancelling {attempt.row.id}; once more abandons it"
+        text = f"⏹ Cancelling {attempt.row.id}; cancel again to abandon it"
         self.events.say("WARNING", text)
 
     def _cancel_run(self) -> None:
@@ -555,7 +559,7 @@ class TransformationRunner:
         self.events.publish(EventType.RUN_CANCEL_REQUESTED, request)
         messages = {
             DRAIN: f"🛑 Cancelling: nothing new starts, {len(self._running)} running",
-            STOP: "🛑 Cancelling running rows; once more abandons them",
+            STOP: "🛑 Cancelling running rows; cancel again to abandon them",
             ABANDON: "🛑 Abandoning running rows",
         }
         self.events.say("WARNING", messages[self.cancel_level])

@@ -24,25 +24,60 @@ if TYPE_CHECKING:
 
 
 @dataclass(kw_only=True)
-class EventBus:
+class GuardedViews:
+    """Views that cannot fail the run. The first exception of each becomes a warning.
+
+    Attributes:
+        warnings: the warnings of the run, in order.
+    """
+
+    views: Sequence[View] = ()
+    warnings: list[str] = field(default_factory=list)
+    _raised: list[object] = field(default_factory=list, init=False, repr=False)
+
+    def say(self, level: str, text: str) -> None:
+        """Show a line that is not an event. *level* is the name of a logging level."""
+        for view in self.views:
+            with self.guarded(view):
+                view.on_message(level, text)
+
+    @contextlib.contextmanager
+    def guarded(self, view: View) -> Iterator[None]:
+        """Turn an exception of *view* inside the block into a warning. A view never fails a run."""
+        try:
+            yield
+        except BaseException as exc:  # noqa: BLE001  see above
+            if self._first_time(view):
+                text = (
+                    f"view {type(view).__name__} raised {type(exc).__name__}: {error_message(exc)}"
+                )
+                self.warnings.append(text)
+
+    def _first_time(self, who: object) -> bool:
+        """Return True if *who* raises for the first time in this run."""
+        if any(one is who for one in self._raised):
+            return False
+        self._raised.append(who)
+        return True
+
+
+@dataclass(kw_only=True)
+class EventBus(GuardedViews):
     """Publisher of a run's events, for the coordinator's thread only.
 
     Listeners and views cannot change the run. The first exception of each becomes a warning.
 
     Attributes:
         facts: the part of the payload that all events share: run_id, project, env, engine.
-        warnings: the warnings of the run, in order.
+        run_log: the writer of the run log, from before the first event.
         records: the run log's records so far.
     """
 
     facts: dict[str, Any]
     hooks: HookManager
-    journal: Journal | None = None
-    run_log: RunLogWriter | None = None
-    views: Sequence[View] = ()
-    warnings: list[str] = field(default_factory=list)
+    journal: Journal
+    run_log: RunLogWriter = field(init=False)
     records: list[Row] = field(default_factory=list)
-    _raised: list[object] = field(default_factory=list, init=False, repr=False)
 
     def publish(
         self,
@@ -69,15 +104,13 @@ class EventBus:
             "timestamp": utc_now(),
             **facts,
         }
-        if self.journal is not None:
-            line = payload if record is None and private is None else {**payload, **(private or {})}
-            self.journal.append(line if record is None else {**line, "record": record})
-            if self.journal.error:
-                self.warn(f"the journal is incomplete: {self.journal.error}")
+        line = payload if record is None and private is None else {**payload, **(private or {})}
+        self.journal.append(line if record is None else {**line, "record": record})
+        if self.journal.error:
+            self.warn(f"the journal is incomplete: {self.journal.error}")
         if record is not None:
             self.records.append(record)
-            if self.run_log is not None:
-                self.run_log.add(record)
+            self.run_log.add(record)
         self.hooks.emit(event.value, payload, self._listener_raised)
         happened = RunEvent(type=event, payload=payload, progress=progress)
         for view in self.views:
@@ -116,19 +149,12 @@ class EventBus:
         self.hooks.emit(event, payload, self._listener_raised)
 
     def output(self, transformation_id: str, line: str) -> None:
-        """Write a *line* that a transformation printed to the journal, and show it."""
-        if self.journal is not None:
-            printed = {"event": OUTPUT, "transformation_id": transformation_id, "line": line}
-            self.journal.append(printed)
+        """Show a *line* that a transformation printed, and add it to the next write of the journal."""
+        printed = {"event": OUTPUT, "transformation_id": transformation_id, "line": line}
+        self.journal.hold(printed)
         for view in self.views:
             with self.guarded(view):
                 view.on_output(transformation_id, line)
-
-    def say(self, level: str, text: str) -> None:
-        """Show a line that is not an event. *level* is the name of a logging level."""
-        for view in self.views:
-            with self.guarded(view):
-                view.on_message(level, text)
 
     def warn(self, text: str) -> None:
         """Add a warning to the run, once, and show it."""
@@ -140,22 +166,3 @@ class EventBus:
         if self._first_time(listener):
             text = f"{type(exc).__name__}: {error_message(exc)}"
             self.warn(f"listener {listener.name} on {listener.event!r} raised {text}")
-
-    @contextlib.contextmanager
-    def guarded(self, view: View) -> Iterator[None]:
-        """Turn an exception of *view* inside the block into a warning. A view never fails a run."""
-        try:
-            yield
-        except BaseException as exc:  # noqa: BLE001  see above
-            if self._first_time(view):
-                text = (
-                    f"view {type(view).__name__} raised {type(exc).__name__}: {error_message(exc)}"
-                )
-                self.warnings.append(text)
-
-    def _first_time(self, who: object) -> bool:
-        """Return True if *who* raises for the first time in this run."""
-        if any(one is who for one in self._raised):
-            return False
-        self._raised.append(who)
-        return True

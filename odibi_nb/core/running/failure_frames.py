@@ -83,11 +83,8 @@ def failure_message(error: BaseException) -> str:
     """Return the message of *error*; for a Spark error, its cause and Spark's advice."""
     if not is_spark_error(error):
         return error_message(error)
-    try:
-        # Shorten the full text: the cause can follow pages of JVM frames.
-        text = redact_text(readable(plain_text(str(short_spark_error(safe_str(error))))))
-    except Exception:  # noqa: BLE001  the text comes from the JVM, which may be gone
-        text = ""
+    # Shorten the full text: the cause can follow pages of JVM frames.
+    text = redact_text(readable(plain_text(str(short_spark_error(safe_str(error))))))
     return text or error_message(error)
 
 

@@ -1,6 +1,6 @@
-"""Find the line of the user's code at which an attempt failed, and a column that it may have meant.
+"""Find the line of the user's code at which an attempt failed, and the column that the user may have meant.
 
-Only names leave this module: neither frames nor DataFrames stay in memory for it.
+This module returns only names, so it keeps no frame or DataFrame in memory.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def place_of(error: BaseException) -> FailurePlace | None:
 
 
 def _hint(error: BaseException) -> str:
-    """Return a question about the likeliest columns, if a DataFrame lacks the column of a KeyError."""
+    """For a KeyError about a column that a DataFrame lacks, return a question about the likeliest columns."""
     missing = error.args[0] if isinstance(error, KeyError) and error.args else None
     if type(missing) is not str or len(missing) > 2 * MAX_NAME:
         return ""
@@ -52,7 +52,7 @@ def _hint(error: BaseException) -> str:
 
 
 def _one_name(message: str) -> str:
-    """Return the column that a message of pandas names, or *message*, which is usually the column itself."""
+    """Return the column that a pandas message names. Otherwise return *message*, which usually is the column itself."""
     name = message.removeprefix("Column not found: ")
     if name.startswith("['") and name.endswith("'] not in index"):
         return name[2 : name.index("'", 2)]
@@ -60,7 +60,7 @@ def _one_name(message: str) -> str:
 
 
 def _near(missing: str, columns: list[str]) -> list[str]:
-    """Return at most two columns that are spelled alike, or of which one name begins or ends the other."""
+    """Return at most two columns with a similar name, or with a name that begins or ends like this one."""
     folded = {column.casefold(): column for column in reversed(columns)}
     word = missing.casefold()
     alike = difflib.get_close_matches(word, folded, n=2, cutoff=0.75)

@@ -21,6 +21,7 @@ from odibi_nb.core.planning.freshness import (
 from odibi_nb.core.text.redaction import REDACTED, redact_text
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from odibi_nb.core.functions.code_hash import Code, CodeReader
@@ -109,6 +110,7 @@ class FreshnessReader:
             config=code.store.config,
             version=self._version,
             commits=self._commits,
+            committed_at=self._committed_at,
             fingerprint=self._fingerprint,
         )
 
@@ -148,6 +150,11 @@ class FreshnessReader:
         found: list[TableCommit] = engine.commits(TableName.parse(key), down_to=down_to)
         return found
 
+    def _committed_at(self, row: PlannedRow, key: str, version: int) -> dt.datetime | None:
+        read = getattr(self.tables(row.engine), "committed_at", None)
+        found: dt.datetime | None = read and read(TableName.parse(key), version)
+        return found
+
     def _fingerprint(self, row: PlannedRow, name: str) -> FileRead:
         engine: Any = self.tables(row.engine)
         place = _spelled(row, name)
@@ -180,7 +187,7 @@ def _is_table(one: Any) -> bool:
 
 
 def _spelled(row: PlannedRow, name: str) -> str:
-    """Return the place of the file that the log calls *name*, with the secrets that the log omits."""
+    """Return the place of the file that the log calls *name*, with the secrets that the log hides."""
     for text in _texts([row.transformation.inputs, row.transformation.constants]):
         if redact_text(text) == name:
             return text

@@ -196,7 +196,7 @@ class HookManager:
         if not isinstance(given, Mapping):
             problems.append(f"a payload must be a dict, found {payload!r:.60}")
         if name == ANY_EVENT:
-            problems.append("'*' stands for all events: emit one of them, or one of your own")
+            problems.append("'*' means all events: emit one of them, or one of your own")
         if problems:
             raise HookError("hooks.emit", problems)
         if self._context is None or self._later is None:

@@ -68,5 +68,5 @@ class LayerEvents:
             self.events.publish(EventType.BRONZE_END, facts)
         self.events.publish(EventType.LAYER_END, facts)
         # The batch of the last layer is written with the record of the run, which ends now.
-        if self.events.run_log is not None and rows and len(results) < self._count:
+        if rows and len(results) < self._count:
             self.events.run_log.flush()

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.functions import spark_limits
-from odibi_nb.core.functions.code_store import CodeStore
-from odibi_nb.core.functions.modules import reloaded_text
-from odibi_nb.core.functions.registry import ProjectModules, resolving_with_session
+from odibi_nb.core.functions.registry import ProjectModules
 from odibi_nb.core.model.engine import ENGINES, Engine
 from odibi_nb.core.model.events import RunStatus
 from odibi_nb.core.model.manifest import find_manifest, shown_path
-from odibi_nb.core.model.options import RunOptions, default_workers
-from odibi_nb.core.model.readable_places import Reach, allowed_places
-from odibi_nb.core.model.reserved_places import reserved_in
-from odibi_nb.core.model.transformation import enabled_from, parse_columns, row_columns, row_id
-from odibi_nb.core.planning.freshness import writers_of
-from odibi_nb.core.planning.plan import PlanRequest, RunPlan
-from odibi_nb.core.planning.planner import make_plan, no_rows_message
-from odibi_nb.core.planning.stale_plan import ProjectStatus, nothing_stale, stale_part
+from odibi_nb.core.model.options import RunOptions
+from odibi_nb.core.model.transformation import parse_columns, row_columns, row_id
+from odibi_nb.core.planning.stale_plan import ProjectStatus, nothing_stale
 from odibi_nb.core.process.state_folder import state_folder
 from odibi_nb.core.protocols import Place, Session
 from odibi_nb.core.rollback.preparing import (
@@ -33,57 +24,43 @@ from odibi_nb.core.rollback.preparing import (
 from odibi_nb.core.runlog.history import (
     LAST,
     RUNS_SEARCHED,
-    RunChain,
-    expected_seconds,
     greatest_number,
     newest_first,
     past_runs,
-    run_chain,
 )
-from odibi_nb.core.runlog.journal import any_open_run, last_number
-from odibi_nb.core.runlog.past_attempts import past_of_rows
+from odibi_nb.core.runlog.journal import last_number
 from odibi_nb.core.runlog.recovery import (
-    RecoveredRun,
-    as_logged,
     dead_runs,
-    recover,
-    recover_elsewhere,
-    unfinished_atomic_runs,
 )
 from odibi_nb.core.runlog.retry_run import Repair, options_of
 from odibi_nb.core.runlog.run_lease import RunLease, lease_env
 from odibi_nb.core.runlog.run_lock import exclusively
 from odibi_nb.core.runlog.shared_runs import (
-    dead_elsewhere,
     has_ended,
     open_runs_elsewhere,
-    unfinished_elsewhere,
 )
 from odibi_nb.core.runlog.unusual import usual_now
-from odibi_nb.core.running.atomic import check_atomic, take_back_run
+from odibi_nb.core.running.atomic import check_atomic
 from odibi_nb.core.running.authentication import authenticated, named_provider
 from odibi_nb.core.running.capture import routed_output
 from odibi_nb.core.running.context import transformation_logger
-from odibi_nb.core.running.event_bus import EventBus
-from odibi_nb.core.running.freshness_reader import FreshnessReader, RowCode
+from odibi_nb.core.running.event_bus import GuardedViews
 from odibi_nb.core.running.hooks import HookManager
 from odibi_nb.core.running.open_adapters import OpenAdapters
+from odibi_nb.core.running.project_planner import ProjectPlanner
 from odibi_nb.core.running.rollback_run import nothing_to_roll_back, rollback_run_plan, texts_of
 from odibi_nb.core.running.run import PreparedRun, RunExecution, RunSetup, take_lease
+from odibi_nb.core.running.run_recovery import RunRecovery
 from odibi_nb.core.text.clock import utc_now
-from odibi_nb.core.text.redaction import error_message
 from odibi_nb.errors import ConfigurationError, OdibiError, PlanError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from odibi_nb.core.functions.code_hash import CodeReader
     from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.model.rollback import RollbackPlan
-    from odibi_nb.core.model.transformation import Transformation
-    from odibi_nb.core.planning.freshness import Freshness
-    from odibi_nb.core.planning.plan import PlannedRow
+    from odibi_nb.core.planning.plan import PlannedRow, RunPlan
     from odibi_nb.core.process.interrupts import InterruptsHeldBack
     from odibi_nb.core.protocols import (
         Adapters,
@@ -159,14 +136,18 @@ class Orchestrator:
         self._open = OpenAdapters(
             lambda name: self.adapters.engine(name, self.place()), self._make_sinks
         )
-        self.reloaded: tuple[str, ...] = ()
-        self._reloaded_for_run: dict[str, None] = {}  # a run may be planned twice
         self.cancel_with: Callable[[str | None], None] | None = None
         self._notifier: Notifier | None = None
-        self._code = self._new_code()
-        self._freshness: FreshnessReader | None = None
         self.views: list[View] = [adapters.console(log_level), *views]
-        self._say = EventBus(facts={}, hooks=HookManager(), views=self.views).say
+        self._say = GuardedViews(views=self.views).say
+        self._planner = ProjectPlanner(
+            place=self.place,
+            registry=adapters.registry,
+            modules=self._modules,
+            tables=self.tables,
+            sinks=self.sinks,
+            say=self._say,
+        )
 
     def engine_name(self, argument: Any) -> Any:
         """Return the engine: *argument*, else the environment's, else ``spark``, as in the seed."""
@@ -207,6 +188,11 @@ class Orchestrator:
     def sql_provider(self) -> Any:
         """The SQL provider from ``auth_provider``; None before `bootstrap`."""
         return None if self.session is None else self.session.sql_provider
+
+    @property
+    def reloaded(self) -> tuple[str, ...]:
+        """The modules that the last plan imported again, because their files had changed."""
+        return self._planner.reloaded
 
     @property
     def logger(self) -> TransformationLogger:
@@ -259,7 +245,7 @@ class Orchestrator:
             ConfigurationError: if an option is wrong or the registry cannot be read. Problems of rows
                 are in the plan and are not raised.
         """
-        return self._plan(self._chosen(options))
+        return self._planner.plan(self._chosen(options))
 
     def plan_with(self, transformation_id: str) -> RunPlan:
         """Return the plan of all layers, which includes this transformation even if it is disabled.
@@ -272,7 +258,7 @@ class Orchestrator:
         def enable(rows: list[Row]) -> list[Row]:
             return [_enabled(row) if row_id(row) == transformation_id else row for row in rows]
 
-        return self._plan(RunOptions(), change=enable)
+        return self._planner.plan(RunOptions(), change=enable)
 
     def plan_changed(self, change: Callable[[list[Row]], list[Row]]) -> RunPlan:
         """Return the plan of all layers with changed registry rows.
@@ -284,7 +270,7 @@ class Orchestrator:
             ConfigurationError: if the registry cannot be read. Problems of rows are in the plan and are
                 not raised.
         """
-        return self._plan(RunOptions(), change=change)
+        return self._planner.plan(RunOptions(), change=change)
 
     def run(self, *, repo_path: str | None = None, **options: Any) -> RunResult:
         """Run the project with *options*, the fields of `RunOptions`.
@@ -301,7 +287,7 @@ class Orchestrator:
         return self._exclusively(chosen, lambda: self._prepare_new(chosen))
 
     def _prepare_new(self, chosen: RunOptions) -> PreparedRun | RunResult:
-        plan = self._plan(chosen).raise_for_problems()
+        plan = self._planner.plan(chosen).raise_for_problems()
         if chosen.stale and not plan.rows:
             return nothing_stale(plan)
         return self._prepare(plan, chosen)
@@ -316,7 +302,7 @@ class Orchestrator:
             ConfigurationError: as `plan`.
         """
         chosen = replace(self._chosen(options), stale=False)
-        plan, reader = self._judged(chosen)
+        plan, reader = self._planner.judged(chosen)
         return ProjectStatus(
             project=self.project,
             env=self.env,
@@ -398,7 +384,7 @@ class Orchestrator:
     ) -> PreparedRun | RunResult:
         """Prepare a retry, or return its result if no row needs to run."""
         try:
-            chain = self._chain(run_id, to_its_end=True)
+            chain = self._planner.chain(run_id, to_its_end=True)
         except LookupError as exc:
             raise ConfigurationError("retry", [str(exc.args[0])]) from exc
         raise_if_rolled_back(chain, self.sinks(), self.project, self.env)
@@ -406,7 +392,7 @@ class Orchestrator:
         if not self._engine_given:
             self.engine = self._checked_engine(repair.engine)
         options = self._chosen(repair.options())
-        plan = self._plan(options, repair)
+        plan = self._planner.plan(options, repair)
         if not plan.rows and not plan.problems:
             return repair.nothing(plan)
         plan = repair.checked(plan).raise_for_problems()
@@ -448,7 +434,7 @@ class Orchestrator:
         table is restored in one commit, and only if no writer has changed it since the plan.
 
         Args:
-            run_id: id of the run; ``last`` for the newest run that is no rollback. Later retries of
+            run_id: id of the run; ``last`` for the newest run that is not a rollback. Later retries of
                 the run are rolled back with it.
             select: roll back only the tables of these rows, in the grammar of `RunOptions.select`.
             force: also undo later writes of others to these tables.
@@ -508,75 +494,20 @@ class Orchestrator:
             if row is not None
         }
 
-    def _recover(self, lease: RunLease | None = None) -> None:
-        """Complete the run log of dead runs, so that a plan or retry finds them.
-
-        Their records come from their journals. With a *lease*, they also come from the lake.
-        """
-        elsewhere = [] if lease is None else dead_elsewhere(lease, self.sinks())
-        if not elsewhere and not any_open_run(self.state_dir):
-            return  # the usual case: do not open the run log, and do not take the lease before the plan
-        if lease is not None:
-            lease.take()
-        try:
-            if self._notifier is not None:  # first: what follows may fail, and completes the log
-                for lost, records in dead_runs(self.state_dir, self.project, self.env):
-                    self._notifier.on_dead_run(lost, records)
-            notes = self._take_back_dead()
-            found = recover(self.state_dir, self.project, self.env, self.sinks(), notes)
-        except OSError as exc:
-            raise self._unusable(exc) from exc
-        gone = [] if lease is None else self._recover_elsewhere(lease)
-        known = {run.run_id for run in gone}
-        for dead in found:
-            if dead.run_id not in known:  # an unreadable journal, of a run that the lake knows
-                self._say("WARNING", f"⚠️ {dead.text()}")
-        for run in gone:
-            self._say("WARNING", f"⚠️ {run.text()}")
-
-    def _recover_elsewhere(self, lease: RunLease) -> list[RecoveredRun]:
-        """Complete the run log of the runs that died with their machine and their journal."""
-        # Runs with a journal here are recovered from it.
-        starts = dead_elsewhere(lease, self.sinks())
-        if not starts:
-            return []
-        if self._notifier is not None:
-            for start, lines in reversed(starts):
-                run, records, abandoned = as_logged(start, lines, gone=True)
-                self._notifier.on_dead_run(run, [*records, *abandoned])
-        notes = self._take_back(unfinished_elsewhere(starts))
-        found = recover_elsewhere(starts, self.sinks(), notes)
-        lease.complete |= {run.run_id for run in found if not run.problems}
-        return found
-
     def _unusable(self, exc: OSError) -> ConfigurationError:
         """Return the error for a state folder that cannot be read or written, with the remedy."""
         remedy = "name another folder with ODIBI_STATE_DIR, or as state_dir in odibi.toml"
         return ConfigurationError(str(self.state_dir), [f"cannot be used: {exc}: {remedy}"])
 
-    def _take_back_dead(self) -> dict[str, str]:
-        """Take back the writes of atomic runs that died, and return the outcome by run id.
-
-        Recovery completes their log only afterwards. If this process dies, too, the next start takes
-        back the rest.
-        """
-        return self._take_back(unfinished_atomic_runs(self.state_dir, self.project, self.env))
-
-    def _take_back(self, runs: Iterable[tuple[Row, list[Row]]]) -> dict[str, str]:
-        notes: dict[str, str] = {}
-        for run, records in runs:
-            run_id = str(run["run_id"])
-            found = take_back_run(
-                run_id,
-                records,
-                self.place(),
-                self.tables(self.engine),
-                since=run["start_time"],
-                declared=self._declared_outputs,
-            )
-            notes[run_id] = f"atomic: {found.text()}"
-            self._say("WARNING", f"⏪ run {run_id} was atomic and had died: {found.text()}")
-        return notes
+    def _recovery(self) -> RunRecovery:
+        return RunRecovery(
+            place=self.place(),
+            tables=self.tables,
+            sinks=self.sinks,
+            declared_outputs=self._declared_outputs,
+            notifier=self._notifier,
+            say=self._say,
+        )
 
     def cancel(self, transformation_id: str | None = None) -> bool:
         """Request the end of the current run, or of one of its transformations, from any thread.
@@ -620,7 +551,7 @@ class Orchestrator:
         finally:
             self._finish_notifying([])  # a run that was interrupted or did not begin
             self.cancel_with = None
-            self._code.close()
+            self._planner.close()
             self.close()
             self._modules.remember()
 
@@ -653,7 +584,7 @@ class Orchestrator:
         decide: Callable[[], PreparedRun | RunResult],
     ) -> RunResult:
         with interrupts.let_through():
-            self._recover(lock.lease)
+            self._recovery().recover(lock.lease)
             if self._notifier is not None:
                 self._notifier.deliver()
             found = decide()
@@ -666,8 +597,7 @@ class Orchestrator:
             take_lease(lock.lease, found, number)
         for text in found.texts:
             self._say("INFO", text)
-        reloaded = [*self._reloaded_for_run]
-        self._reloaded_for_run.clear()
+        reloaded = self._planner.take_reloaded()
         with self._modules.running(), routed_output():
             run = RunExecution(found, lock, number, reloaded)
             self.cancel_with = run.cancel
@@ -685,6 +615,7 @@ class Orchestrator:
             self.tables(name).check_writable()
         if chosen.atomic:
             check_atomic(plan, self.place(), self.tables)
+        freshness = self._planner.freshness
         setup = RunSetup(
             place=self.place(),
             hooks=self.hooks,
@@ -695,8 +626,8 @@ class Orchestrator:
             spark_session=self.spark_session,
             cache_plan=self.cache_plan,
             save_logs=self.save_logs,
-            code=self._code.noted,
-            look_again=None if self._freshness is None else self._freshness.look_again,
+            code=self._planner.code.noted,
+            look_again=None if freshness is None else freshness.look_again,
         )
         return PreparedRun(
             setup=setup,
@@ -732,8 +663,8 @@ class Orchestrator:
     def usual(self, before: str = "") -> Mapping[str, Usual]:
         """Return the usual time and rows of each transformation, from the run log: *before* a run, or now.
 
-        It opens the log once more, so a view may call it on its own thread during a run. A sink that was
-        passed as an object serves the run alone: without another one nothing is usual.
+        This opens the log a second time, so a view may call it on its own thread during a run. The result is
+        empty if the sink was passed as an object, because such a sink serves only the run.
         """
         if self.log_sink is not None:
             return {}
@@ -758,144 +689,9 @@ class Orchestrator:
         plan = {by_fold[layer.casefold()]: tables for layer, tables in options.cache_plan.items()}
         return replace(options, cache_plan=plan)
 
-    def _plan(
-        self,
-        options: RunOptions,
-        repair: Repair | None = None,
-        change: Callable[[list[Row]], list[Row]] | None = None,
-    ) -> RunPlan:
-        layers = self.manifest.select_layers(options.target_layers)
-        place = self.place()
-        source = self.adapters.registry(place)
-        rows: Sequence[Mapping[str, Any]] = [*source.fetch(self.project, self.env)]
-        if change is not None:
-            rows = change([dict(row) for row in rows])
-        if not rows:
-            raise PlanError(source.name, [no_rows_message(self.project, self.env, source.census())])
-        expected, notices = self._expected()
-        request = PlanRequest(
-            env=self.env,
-            engine=self.engine,
-            source=source.name,
-            layers=layers,
-            reach=Reach(
-                place.config.locations,
-                str(self.manifest.folder),
-                allowed_places(self.manifest, place.config),
-            ),
-            reserved=reserved_in(self.manifest, place.config),
-            resolve=resolving_with_session(lambda: self.tables("spark").spark_session()),
-            retry=options.retry,
-            timeout_seconds=options.timeout_seconds,
-            overrides=options.overrides,
-            expected=expected,
-            select=tuple(options.select),
-            exclude=tuple(options.exclude),
-            within=repair.within if repair else (),
-            states=lru_cache(self._states),
-            freshness=lru_cache(lambda: self._freshness_of_all(options)),
-            lenient=repair is not None,
-        )
-        with self._modules.importing() as reloaded:
-            self.reloaded = tuple(reloaded)
-            if reloaded:
-                self._reloaded_for_run.update(dict.fromkeys(reloaded))
-                self._say("INFO", reloaded_text(reloaded))
-            plan = make_plan(self.manifest, rows, request)
-        self._code = self._new_code()
-        self._freshness = None
-        if options.stale and not plan.problems:
-            self._freshness = self._freshness_reader(plan, rows)
-            plan = stale_part(plan, self._freshness.judge())
-        return replace(
-            plan,
-            notices=(*plan.notices, *notices, *self._spark_notices(plan)),
-            workers=options.max_workers or default_workers(self.engine),
-            layer_workers={
-                layer: config.max_workers
-                for layer, config in self.manifest.layers.items()
-                if config.max_workers is not None
-            },
-            schedule=options.schedule,
-        )
-
-    def _spark_notices(self, plan: RunPlan) -> list[str]:
-        """Return a notice for each Spark row whose function the session would refuse."""
-        functions = {
-            name: row.fn
-            for name, row in plan.rows.items()
-            if row.engine == Engine.SPARK.value and row.fn is not None
-        }
-        if not functions:
-            return []
-        given = self.session.spark if self.session else None
-        return spark_limits.notices(
-            functions, spark_limits.session_limits(self.config.spark.get("remote"), given)
-        )
-
     def has_code_of(self, row: PlannedRow, record: Mapping[str, Any]) -> bool:
         """Return True if *row* of the last plan has the code and configuration of the attempt with *record*."""
-        if record.get("config_hash") != row.transformation.config_hash() or row.fn is None:
-            return False
-        return record.get("code_hash") == self._code.read(row).digest != ""
-
-    def _new_code(self) -> RowCode:
-        def reader() -> CodeReader:
-            # Late, because the first cell of a notebook does not need the parser of Python.
-            from odibi_nb.core.functions.code_hash import CodeReader
-            from odibi_nb.core.functions.project_sources import ProjectSources
-
-            sources = ProjectSources(self._modules, self.manifest.transformation_modules)
-            return CodeReader(sources, self.manifest.parameters)
-
-        return RowCode(reader, CodeStore(self.state_dir))
-
-    def _judged(self, options: RunOptions) -> tuple[RunPlan, FreshnessReader]:
-        """Return the plan of *options*, and the reader of the facts about its rows."""
-        registry: list[Mapping[str, Any]] = []
-
-        def keep(rows: list[Row]) -> list[Row]:
-            registry.extend(rows)
-            return rows
-
-        plan = self._plan(options, change=keep)
-        return plan, self._freshness_reader(plan, registry)
-
-    def _freshness_of_all(self, options: RunOptions) -> dict[str, Freshness]:
-        """Return the verdict on each row of the project, for a selection by ``state:``."""
-        _, reader = self._judged(RunOptions(overrides=options.overrides))
-        return reader.judge()
-
-    def _freshness_reader(
-        self, plan: RunPlan, registry: Sequence[Mapping[str, Any]]
-    ) -> FreshnessReader:
-        dead = dead_runs(self.state_dir, self.project, self.env)
-        past = past_of_rows(self.sinks(), self.project, self.env, plan.rows, dead)
-        return FreshnessReader(
-            plan.rows,
-            lru_cache(lambda: writers_of(_parsed(registry))),
-            past,
-            self._code,
-            self.tables,
-            Reach(self.config.locations, str(self.manifest.folder), None).locate,
-        )
-
-    def _states(self, run: str) -> dict[str, str]:
-        """Return the last status of each transformation in *run* and in the runs that it retried."""
-        return self._chain(run).states()
-
-    def _chain(self, run: str, *, to_its_end: bool = False) -> RunChain:
-        """Return the records of *run* from the log, and from the journals of runs that died."""
-        dead = dead_runs(self.state_dir, self.project, self.env)
-        where = self.sinks(), self.project, self.env, run
-        return run_chain(*where, to_its_end=to_its_end, dead=dead)
-
-    def _expected(self) -> tuple[dict[str, float], list[str]]:
-        """Return the durations of past runs. If the log fails, return a notice instead."""
-        try:
-            return expected_seconds(self.sinks(), self.project, self.env), []
-        except Exception as exc:  # noqa: BLE001  a plan does not need the log
-            return {}, [f"no durations of past runs: {error_message(exc)}"]
+        return self._planner.has_code_of(row, record)
 
     def _confirm(self, options: RunOptions) -> None:
         if (
@@ -942,16 +738,6 @@ class Orchestrator:
             hint = did_you_mean(name, ENGINES) or ": expected 'pandas' or 'spark'"
             raise ConfigurationError("engine", [f"unknown engine {engine!r}{hint}"])
         return name
-
-
-def _parsed(registry: Iterable[Mapping[str, Any]]) -> Iterator[Transformation]:
-    """Yield the enabled rows of the registry that can be parsed."""
-    for number, raw in enumerate(registry, 1):
-        columns = row_columns(raw)
-        if enabled_from(columns.get("enabled")) is not False:
-            row, _ = parse_columns(columns, number)
-            if row is not None:
-                yield row
 
 
 def _enabled(row: Row) -> Row:

@@ -71,9 +71,11 @@ def write_returned(returned: Any, transformation: Transformation, context: Execu
     Raises:
         DataError: if the row has no output for a returned DataFrame.
     """
+    if returned is None:
+        return ""
     _refuse_unfinished(returned)
     tables = context.tables
-    if tables is None or returned is None:
+    if tables is None:
         return ""
     if tables.is_frame(returned):
         found = {transformation.targets[0].table: returned} if transformation.targets else {}
@@ -277,5 +279,5 @@ def check_written(
 
 def _why(target: Output, change: Change) -> str:
     states = {Change.ABSENT: "the table does not exist", Change.REMOVED: "the table is gone"}
-    how = states.get(change, "the table is as it was")
+    how = states.get(change, "the table is unchanged")
     return f"the function neither returned nor wrote {target.table}, and {how}: {_WHAT_TO_DO}"

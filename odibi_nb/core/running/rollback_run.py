@@ -153,7 +153,8 @@ def texts_of(plan: RollbackPlan) -> Iterator[str]:
         yield f"   … and {len(tables) - SHOWN:,} more"
     done = [table for table in plan.tables if not table.writes and not table.problem]
     if done:
-        yield f"   {len(done):,} more are already as before the run"
+        are = "is" if len(done) == 1 else "are"
+        yield f"   {len(done):,} more {are} already as before the run"
 
 
 def line_of(table: TableRollback) -> str:

@@ -16,6 +16,7 @@ from odibi_nb.core.model.reserved_places import reserved_in
 from odibi_nb.core.model.results import RunResult
 from odibi_nb.core.process.interrupts import interrupts_as_requests
 from odibi_nb.core.process.private_files import private_tree
+from odibi_nb.core.protocols import shadowed_tables
 from odibi_nb.core.runlog import journal as journals
 from odibi_nb.core.runlog.journal_lines import planned_line
 from odibi_nb.core.runlog.lock_owner import locks_folder
@@ -123,7 +124,7 @@ def begin_facts(prepared: PreparedRun, number: int) -> dict[str, Any]:
         "transformations": len(plan.rows),
         "options": prepared.options.recorded(),
         "plan_hash": plan.plan_hash(),
-        "versions": as_json({**_versions(), "functions": plan.source_hashes()}),
+        "versions": as_json({**package_versions(), "functions": plan.source_hashes()}),
         "retry_of": prepared.retry_of,
         "rollback_of": prepared.rollback_of,
         "run_number": number,
@@ -178,6 +179,7 @@ class RunExecution:
         self.inbox: SimpleQueue[Message] = SimpleQueue()
         self.runner = self._make_runner()
         self.lost = ""
+        self._shared = shared_by_rows(self.place)
         self.presence = Presence(manifest.folder, manifest.path, self.journal)
 
     @property
@@ -228,7 +230,7 @@ class RunExecution:
             self.events.publish(EventType.MODULES_RELOADED, {"modules": [*self.reloaded]})
         if overrode := self._overrode():
             self.events.warn(
-                f"took the place of {overrode}, which ends as soon as it notices; a write that "
+                f"replaced {overrode}, which ends as soon as it notices this; a write that "
                 "it has begun can still be committed"
             )
         for notice in self.plan.notices:
@@ -254,7 +256,6 @@ class RunExecution:
         duration: float,
         results: dict[str, TransformationResult],
     ) -> tuple[RunResult, bool]:
-        assert self.events.run_log is not None
         status = _run_status(results.values(), cancelled=self.runner.cancel_level > 0)
         if lost := self.lost or self.presence.lost():
             status = RunStatus.FAILED
@@ -262,6 +263,7 @@ class RunExecution:
         ended = utc_now()
         self.runner.publish_late_messages()
         self._warn_of_threads()
+        self._warn_of_shadowed()
         taken_back = TakenBack() if status is RunStatus.SUCCESS else self._take_back(started)
         record = run_record(
             {**self.facts, **begin, "timestamp": started},
@@ -320,12 +322,15 @@ class RunExecution:
         """
         if not self.options.atomic:
             return TakenBack()
-        who = self.lock.check() or self.lock.beat()
-        if who or self.lost:  # the other run may have read these tables
-            why = self.lost or f"another run has taken the place of this run: {who}"
-            self.events.warn(f"atomic: nothing was rolled back: {why}: roll back run {self.run_id}")
-            return TakenBack()
         try:
+            self.lock.beat()
+            who = self.lock.check() or self.lock.replaced_by
+            if who or self.lost:  # the other run may have read these tables
+                why = self.lost or f"another run has replaced this run: {who}"
+                self.events.warn(
+                    f"atomic: nothing was rolled back: {why}: roll back run {self.run_id}"
+                )
+                return TakenBack()
             taken_back = self._taken_back(started)
             if taken_back and self.runner.given_up:  # their threads may have committed since
                 again = self._taken_back(started)
@@ -354,6 +359,14 @@ class RunExecution:
             for name, row in self.plan.rows.items()
         }
 
+    def _warn_of_shadowed(self) -> None:
+        """Warn of names under which the user's own SQL would read the tables of another lake."""
+        if self.runner.cancel_level or self.runner.given_up:
+            return  # the session may not answer
+        for name in sorted({row.engine for row in self.plan.rows.values()}):
+            for text in shadowed_tables(self.setup.tables(name)):
+                self.events.warn(text)
+
     def _warn_of_threads(self) -> None:
         names = [attempt.row.id for attempt in self.runner.given_up]
         if names:
@@ -381,14 +394,14 @@ class RunExecution:
         )
 
     def _cancel_requests(self) -> list[str]:
-        found = journals.take_cancel_requests(self.journal.folder)
+        found = self.journal.take_cancel_requests()
         return found if self.lock.lease is None else [*found, *self.lock.lease.take_cancels()]
 
     def _overridden(self) -> str:
         """Return the reason why the run must end (a lost lock or folder), or "" to continue."""
         who = self.lock.beat()
         if who:
-            return f"{who} has taken the place of this run"
+            return f"{who} has replaced this run"
         if self.lost:
             return ""
         self.lost = self.presence.lost()
@@ -397,6 +410,7 @@ class RunExecution:
     def _context(self, row: PlannedRow, attempt: int) -> ExecutionContext:
         context = make_context(
             self.place,
+            self._shared,
             row,
             self.setup.tables(row.engine),
             hooks=self.setup.hooks,
@@ -459,8 +473,21 @@ class RunExecution:
         return str(path)
 
 
+def shared_by_rows(place: Place) -> dict[str, Any]:
+    """Return the arguments of `ExecutionContext` that are the same for all rows of *place*."""
+    return {
+        "parameters": place.manifest.parameters,
+        "locations": place.config.locations,
+        "folder": str(place.manifest.folder),
+        "allowed": allowed_places(place.manifest, place.config),
+        "connections": place.config.connections,
+        "reserved": reserved_in(place.manifest, place.config),
+    }
+
+
 def make_context(
     place: Place,
+    shared: Mapping[str, Any],
     row: PlannedRow,
     tables: TableEngine,
     *,
@@ -470,7 +497,7 @@ def make_context(
     attempt: int = 1,
     repairs: tuple[str, ...] = (),
 ) -> ExecutionContext:
-    """Return the context for the function of *row*."""
+    """Return the context for the function of *row*. *shared* is what `shared_by_rows` returns for *place*."""
     transformation = row.transformation
     return ExecutionContext(
         engine=Engine(row.engine),
@@ -489,14 +516,11 @@ def make_context(
         transformation_id=row.id,
         attempt=attempt,
         repairs=repairs,
-        parameters=place.manifest.parameters,
         tables=tables,
-        locations=place.config.locations,
-        folder=str(place.manifest.folder),
-        allowed=allowed_places(place.manifest, place.config),
-        connections=place.config.connections,
         checks=row.checks,
-        reserved=reserved_in(place.manifest, place.config),
+        # Where the function writes by itself, only it knows in which modes.
+        outputs=() if transformation.output_problems else transformation.targets,
+        **shared,
     )
 
 
@@ -509,7 +533,7 @@ def _run_status(results: Iterable[TransformationResult], *, cancelled: bool) -> 
     return RunStatus.FAILED
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
     """Return the versions of Python, of this package, and of the loaded libraries."""
     loaded = {
         name: getattr(sys.modules[name], "__version__", "")

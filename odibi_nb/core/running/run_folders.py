@@ -22,9 +22,7 @@ class Presence:
     def lost(self) -> str:
         """Return a message if a folder has been removed or renamed, or else ""."""
         found = _identity(self._folder)
-        # A write creates the lake's folder again, and with it the project's folder, but no manifest.
-        moved = self._manifest is not None and not self._manifest.exists()
-        if found is None or (found != self._project and moved):
+        if found is None or (found != self._project and self._has_lost_the_manifest()):
             gone = f"the project's folder {self._folder}"
         elif self._journal.is_gone():
             gone = f"the run's folder {self._journal.folder}"
@@ -35,11 +33,15 @@ class Presence:
             "folder. Put the folder back, check the tables, and run again"
         )
 
+    def _has_lost_the_manifest(self) -> bool:
+        # A write creates the lake's folder again, and with it the project's folder, but no manifest.
+        return self._manifest is not None and _identity(self._manifest) is None
 
-def _identity(folder: Path) -> tuple[int, int] | None:
-    """Return device and inode of *folder*: None if it does not exist, (0, 0) if a share fails."""
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return device and inode of *path*: None if it does not exist, (0, 0) if a share fails."""
     try:
-        found = folder.stat()
+        found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import queue
 import threading
@@ -31,6 +30,7 @@ from odibi_nb.core.running.returned import (
 from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.json import own_copy
 from odibi_nb.core.text.name_lists import some_of
+from odibi_nb.core.text.object_text import readable_error
 from odibi_nb.core.text.redaction import error_message, last_lines, shown_text
 from odibi_nb.core.text.spark_errors import is_spark_error
 from odibi_nb.errors import DataError, RevokedError
@@ -146,7 +146,7 @@ def _run(attempt: Attempt) -> BaseException | None:
         with captured(attempt.log), current_context(attempt.context), _engine_scope(attempt):
             _call(attempt)
     except BaseException as exc:  # noqa: BLE001  a worker without an answer would hang the run
-        return exc
+        return readable_error(exc)
     return None
 
 
@@ -177,8 +177,7 @@ def _code_hash(attempt: Attempt) -> str:
 
 def _engine_scope(attempt: Attempt) -> AbstractContextManager[None]:
     context, transformation = attempt.context, attempt.row.transformation
-    if context.tables is None:
-        return contextlib.nullcontext()
+    assert context.tables is not None
     inputs = [
         item if isinstance(item, str) else item.get("table") for item in transformation.inputs
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -18,6 +18,7 @@ MAX_DEPTH = 100
 _ERROR_BYTE = re.compile(r"\(byte (\d+)\)")
 _JSON_TOKEN = re.compile(rb'[{}\[\]]|("[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z))(\s*:)?')
 MAX_TWINS = 5
+_Decoded = TypeVar("_Decoded")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -31,14 +32,14 @@ def decode_json(text: str | bytes | bytearray) -> Any:
     try:
         decoded = _DECODER.decode(text)  # this nearly always succeeds
         # A level takes two characters, so the text of most rows is too short for too many levels.
-        return decoded if len(text) <= 2 * MAX_DEPTH else _not_too_deep(decoded)
+        return decoded if len(text) <= 2 * MAX_DEPTH else not_too_deep(decoded)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         pass
     raw = text.encode(errors="surrogatepass") if isinstance(text, str) else bytes(text)
     raw = raw.removeprefix(_BYTE_ORDER_MARK)
     try:
         raw.decode()
-        return _not_too_deep(msgspec.json.decode(raw))
+        return not_too_deep(msgspec.json.decode(raw))
     except UnicodeDecodeError as exc:
         byte = raw[exc.start]
         raise ValueError(f"is not UTF-8: byte 0x{byte:02x} ({_place(raw, exc.start)})") from exc
@@ -82,15 +83,13 @@ def decode_config(text: str | bytes | bytearray) -> Any:
         ValueError: as in `decode_json`.
     """
     decoded = decode_json(text)
-    if not decoded or not isinstance(decoded, (dict, list)):
-        return decoded
     brace, colon = _TEXT_SIGNS if isinstance(text, str) else _BYTE_SIGNS
-    if brace not in text:  # most inputs contain no object
-        return decoded
     if isinstance(decoded, dict):
         keys = len(decoded)
-    else:
+    elif isinstance(decoded, list) and brace in text:  # most inputs contain no object
         keys = sum([len(item) for item in decoded if isinstance(item, dict)])
+    else:
+        return decoded
     if text.count(colon) <= keys:  # nearly always: no key of the text is lost
         return decoded
     raw = text.encode(errors="surrogatepass") if isinstance(text, str) else bytes(text)
@@ -105,12 +104,12 @@ def decode_config(text: str | bytes | bytearray) -> Any:
         twins = [*_twin_keys(raw.removeprefix(_BYTE_ORDER_MARK))]
         if twins:
             shown_twins = [
-                f"key {shown(key)} is there twice: {_place(raw, first)} and {_place(raw, second)}"
+                f"key {shown(key)} occurs twice: {_place(raw, first)} and {_place(raw, second)}"
                 for key, first, second in twins[:MAX_TWINS]
             ]
             more = len(twins) - MAX_TWINS
             rest = (
-                [f"and {counted(more, 'more key is', 'more keys are')} there twice"]
+                [f"and {counted(more, 'more key is', 'more keys are')} that occur twice"]
                 if more > 0
                 else []
             )
@@ -120,29 +119,30 @@ def decode_config(text: str | bytes | bytearray) -> Any:
 
 def _twin_keys(raw: bytes) -> Iterator[tuple[str, int, int]]:
     """Yield (key, byte of the first, byte of the next) for duplicate keys of objects in valid JSON."""
-    open_objects: list[dict[str, int] | None] = []
+    open_objects: list[dict[str, int]] = []  # an array has no keys
     for token in _JSON_TOKEN.finditer(raw):
         sign = token[0][:1]
         if sign in b"{[":
-            open_objects.append({} if sign == b"{" else None)
+            open_objects.append({})
         elif sign in b"}]":
             open_objects.pop()
         elif token[2]:  # a string that is followed by a colon
             key = msgspec.json.decode(token[1])
             keys = open_objects[-1]
-            if keys is not None and key in keys:
+            if key in keys:
                 yield key, keys[key], token.start()
-            elif keys is not None:
+            else:
                 keys[key] = token.start()
 
 
-def _not_too_deep(decoded: Any) -> Any:
+def not_too_deep(decoded: _Decoded) -> _Decoded:
     """Return *decoded* if it has few enough levels for recursive functions.
 
     Raises:
         RecursionError: if it is nested deeper than `MAX_DEPTH`.
     """
-    level, depth = [decoded], 0
+    level: list[Any] = [decoded]
+    depth = 0
     while level := [x for x in level if isinstance(x, (dict, list))]:
         depth += 1
         if depth > MAX_DEPTH:
@@ -202,6 +202,8 @@ def _encodable(value: Any) -> Any:
 
 def own_copy(value: Any) -> Any:
     """Return a deep copy of a *value* from JSON: new dicts and lists at every depth."""
+    if value is None or isinstance(value, (str, int, float)):
+        return value  # quickly: most values
     if isinstance(value, Mapping):
         return {key: own_copy(item) for key, item in value.items()}
     return [own_copy(item) for item in value] if isinstance(value, list) else value

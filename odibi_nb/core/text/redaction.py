@@ -17,6 +17,7 @@ MAX_SHOWN = 60
 MAX_MESSAGE = 10_000
 _SECRET_KEY = re.compile(
     r"passw|passphrase|passcode|(?<![^\W_])pass(?![^\W_])|(?-i:(?<=[a-z])Pass(?![a-z]))"
+    r"|kennwort|contrase[nñ]a|mot[\W_]?de[\W_]?passe"
     r"|pwd|(?<![^\W_])pw(?![^\W_])|secret(?!ar)|token(?!i[sz])|credential|authorization"
     r"|(?<![^\W_])bearer(?![^\W_])|(?<![^\W_])cookie"
     r"|(?<![^\W_])sas(?![^\W_])|(?<![^\W_])sig(?![^\W_])|signature"
@@ -24,17 +25,34 @@ _SECRET_KEY = re.compile(
     r"[\W_]?key(?!word)|conn(?:ection)?[\W_]?str(?![aeou])|identified[ ]by|odbc[\W_]?connect",
     re.IGNORECASE,
 )
+_STEMS = (
+    *("pass", "kennwort", "contrase", "pw", "secret", "token", "credential", "auth", "bearer"),
+    *("cookie", "sas", "sig", "key", "conn", "identified", "odbc"),
+)
+"""Parts of secret keys: each text that `_SECRET_KEY` finds contains one of them."""
+_ODD_I = "ıİ"
+"""Letters that the pattern takes for an i, and that lower case leaves different from it."""
 _REST_OF_KEY = re.compile(r"[\w.$-]*")
 _KEY_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.$-"
 _LONGEST_KEY = 80
 # The text between a key and its value: an optional quote or bracket that ends the key, then a sign.
 _SIGN = re.compile(
-    r"(?P<close>\\{0,9}[\"'`]?\]?)[ \t]{0,9}"
-    r"(?P<sign>:(?!:)=?|%3A|={1,3}>?|!=|%3D|,)[ \t]{0,9}",
+    r"(?P<close>(?:&(?:quot|apos|\#39|\#34|\#x27);|\\{1,4}u002[27]|\\{0,9}[\"'`]?)\]?)[ \t\xa0]{0,9}"
+    r"(?P<sign>:(?!:)=?|%3A|={1,3}>?|!=|%3D|,)[ \t\xa0]{0,9}",
     re.IGNORECASE,
 )
 _OPTION = re.compile(r"[ \t]{1,9}(?=[^\s-])")  # --password VALUE
-_LITERAL = re.compile(r"[ \t]{1,9}(?=')")  # SQL: PASSWORD 'VALUE'
+_LITERAL = re.compile(r"[ \t]{1,9}(?=['\"])")  # SQL: PASSWORD 'VALUE'
+_CALL = re.compile(r"\([ \t]{0,9}(?=[bruf]{0,2}[\"'])", re.IGNORECASE)  # .set_password("VALUE")
+_SETTER = re.compile(
+    r"(?:.{0,60}\.)?(?:set|with)_?(?:[a-z_]{0,20}_?)?(?:passw(?:or)?d|pwd|secret|token|key)"
+    r"|.{0,60}\.passw(?:or)?d",
+    re.IGNORECASE,
+)
+# The value of a pair whose name is the key: "name": "password", "value": "VALUE"
+_VALUE_OF = re.compile(r"\s{0,40}[\"']value[\"'][ \t]{0,9}:[ \t]{0,9}", re.IGNORECASE)
+_ATTRIBUTE = re.compile(r"[\"']\s{1,40}value[ \t]{0,9}=[ \t]{0,9}", re.IGNORECASE)
+_ENTITY = re.compile(r"&(?:quot|apos|\#39|\#34|\#x27);|\\{1,4}u002[27]")  # quotes, escaped
 _TYPE = re.compile(
     r"(?:str|bytes|int|object|Any|SecretStr|Optional\[\w{1,20}\]|Final(?:\[\w{1,20}\])?)"
     r"(?:[ ]?\|[ ]?None)?(?:[ \t]{0,9}=(?!=)[ \t]{0,9}|(?=[,)\n]|$))"
@@ -45,7 +63,7 @@ _INSIDE = {q: re.compile(rf"[^{q}\\\n]*(?:\\.[^{q}\\\n]*)*") for q in "\"'`"}
 _ONE_MORE = re.compile(r"[ \t]{0,9}\+?[ \t]{0,9}(?=[bruf]{0,2}[\"'])", re.IGNORECASE)
 _BRACKET = re.compile(r"\(\s{1,200}(?=[bruf]{0,2}[\"'])", re.IGNORECASE)
 _BLOCK = re.compile(r"[|>][+-]?(?:\n[ \t]{1,200}[^\n]*)+")  # YAML's
-_ELEMENT = re.compile(r">(?P<value>[^<\n]*)</")
+_ELEMENT = re.compile(r"(?:[ \t][^<>\n]{0,200})?>\s{0,200}(?P<value>[^<\n]*)\s{0,200}</")
 _PART = re.compile(r"[^\s&;,\"'`()\[\]{}]+|.", re.DOTALL)
 _CLOSES = re.compile(r"[)\]}]+(?:[\s&;,.:\"'`]|$)")
 _SCHEME = re.compile(
@@ -79,13 +97,28 @@ _SHAPES = re.compile(
     r"|(?<![A-Z0-9])(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}(?![A-Z0-9])"  # AWS
     r"|(?<!\w)(?:gh[pousr]_\w{20,255}|github_pat_\w{20,255}|glpat-[\w-]{16,64}|xox[abeoprs]-[\w-]{10,255}"
     r"|AIza[\w-]{35}|ya29\.[\w-]{20,}|sk[-_](?:live_|test_|proj-|ant-)?[\w-]{20,255}|hf_[A-Za-z0-9]{30,64})"
+    r"|(?<!\w)(?:npm_[A-Za-z0-9]{30,64}|SG\.[\w-]{16,40}\.[\w-]{16,80})"
     r"|(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{86}=="  # an Azure storage account's key
     r"|(?<![^\W_])[Bb]earer[ ](?=[^\s\d]{0,80}\d)[\w.~+/=-]{8,}"
 )
 _SHAPE_STARTS = (
     *("eyJ", "dapi", "AKIA", "ASIA", "AROA", "AIDA", "gh", "glpat-", "xox", "AIza"),
-    *("ya29.", "sk-", "sk_", "hf_", "=="),
+    *("ya29.", "sk-", "sk_", "hf_", "npm_", "SG.", "=="),
 )
+# Addresses that are secrets by themselves: who knows them can post there.
+_WEBHOOK = re.compile(
+    r"((?:hooks\.slack\.com/(?:services|workflows|triggers)|office\.com/webhook(?:b2)?|"
+    r"discord(?:app)?\.com/api/webhooks)/)[\w/@.+-]{8,}"
+)
+_WEBHOOKS = ("hooks.slack.com/", "office.com/webhook", "/api/webhooks/")
+_ORACLE = re.compile(r"(jdbc:oracle:\w{1,9}:[^\s/@\"']{1,80}/)[^\s@\"']{1,200}(?=@)")
+# Names and passwords in the arguments of a call: requests.get(url, auth=("me", "…"))
+_LOGIN = re.compile(
+    r"((?:(?<!\w)auth[ \t]{0,3}[=:][ \t]{0,3}|HTTP(?:Basic|Digest|Proxy)Auth|BasicAuth|\.login)\()"
+    r"[^()\n\"']{0,40}(?:(?:\"[^\"\n]{0,80}\"|'[^'\n]{0,80}')[^()\n\"']{0,40}){1,3}(?=\))"
+)
+_LOGINS = ("auth", "Auth(", ".login(")
+_LEAST_TOKEN = 20
 _KEY_BLOCK = re.compile(r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY-----")
 _KEY_BLOCK_END = "-----END "
 _END_OF_AUTHORITY = re.compile(r"[\s/?#]|$")
@@ -126,7 +159,7 @@ def redact_text(text: str) -> str:
 
     Such a value follows ``key=`` or ``key:``, quoted or not, as in JSON, Python, YAML, HTTP headers,
     connection strings and command lines. The value ends with its quotes, or with the word. Secrets that
-    `hide_secret` was given are hidden wherever they are.
+    were passed to `hide_secret` are hidden everywhere.
     """
     for secret in _hidden:
         text = text.replace(secret, REDACTED)
@@ -134,14 +167,28 @@ def redact_text(text: str) -> str:
         text = _without_passwords(text)
     if "-----BEGIN " in text:
         text = _without_key_blocks(text)
-    if "earer " in text or any(start in text for start in _SHAPE_STARTS):
+    if "earer " in text or any(map(text.__contains__, _SHAPE_STARTS)):
         text = _SHAPES.sub(_without_token, text)
-    return _without_named(text)
+    if any(map(text.__contains__, _WEBHOOKS)):
+        text = _WEBHOOK.sub(_only_start, text)
+    if "jdbc:oracle:" in text:
+        text = _ORACLE.sub(_only_start, text)
+    if any(map(text.__contains__, _LOGINS)):
+        text = _LOGIN.sub(_only_start, text)
+    return _without_named(text) if _may_name_secrets(text) else text
+
+
+def _may_name_secrets(text: str) -> bool:
+    """Return False if no secret key is in *text*. It takes a tenth of the time of a search for the keys."""
+    return any(map(text.casefold().__contains__, _STEMS)) or (
+        not text.isascii() and any(map(text.__contains__, _ODD_I))
+    )
 
 
 def is_secret_name(name: str) -> bool:
     """Return True if the value of something called *name* is probably secret."""
-    return bool(_SECRET_KEY.search(name[: 10 * _LONGEST_KEY]))
+    start = name[: 10 * _LONGEST_KEY]
+    return _may_name_secrets(start) and bool(_SECRET_KEY.search(start))
 
 
 def _without_passwords(text: str) -> str:
@@ -165,6 +212,10 @@ def _without_passwords(text: str) -> str:
             at = sign
         elif 0 <= colon < last_at and not _HOST_AND_PORT.match(text, colon + 1):
             at = last_at
+        elif colon < 0 < sign and _is_token(text, start, sign):
+            shown += text[done:start], REDACTED
+            done = at = sign
+            continue
         else:
             at = start
             continue
@@ -173,11 +224,17 @@ def _without_passwords(text: str) -> str:
     return "".join([*shown, text[done:]])
 
 
+def _is_token(text: str, start: int, end: int) -> bool:
+    """Return True if the part of a web address before its @ is a token, and not a name."""
+    if end - start < _LEAST_TOKEN or not text.endswith(("http://", "https://"), 0, start):
+        return False
+    found = _GENERATED.match(text, start)
+    return found is not None and found.end() >= end
+
+
 def _last_sign(text: str, start: int, end: int) -> int:
     """Return the position of the last @ of a URL that precedes a host; -1 without one."""
     found = text.rfind("@", start, end)
-    while found >= 0 and found + 1 < len(text) and text[found + 1] == "@":
-        found = text.rfind("@", start, found)
     if 0 <= found == end - 1 and end < len(text) and text[end].isspace():
         return text.rfind("@", start, found)
     return found
@@ -197,6 +254,10 @@ def _without_key_blocks(text: str) -> str:
         shown += text[at : found.end()], REDACTED
         at = len(text) if end < 0 else end
     return "".join([*shown, text[at:]])
+
+
+def _only_start(found: re.Match[str]) -> str:
+    return f"{found[1]}{REDACTED}"
 
 
 def _without_token(found: re.Match[str]) -> str:
@@ -231,9 +292,7 @@ def _value(text: str, found: int, end: int) -> list[tuple[int, int]]:
         return _value_without_sign(text, before, key, end)
     quoted, start = sign["close"] != "", sign.end()
     if sign["sign"] == ",":  # .option("password", "…")
-        called = quoted and before.rstrip("\\\"'`").endswith("(")
-        opening = _OPENING.match(text, start) if called else None
-        return _quoted(text, opening) if opening else []
+        return _second(text, before, start) if quoted else []
     if quoted and text.startswith("\n", start):
         start = _end(_NO_SPACE, text, start)
     if sign["sign"] == ":" and not quoted and text[start : start + 1] in _TYPE_LETTERS:
@@ -248,10 +307,29 @@ def _value(text: str, found: int, end: int) -> list[tuple[int, int]]:
     return _whole(text, start)
 
 
+def _second(text: str, before: str, start: int) -> list[tuple[int, int]]:
+    """Find the value in the second argument of a call, or in the second item of a pair."""
+    pair = _VALUE_OF.match(text, start)
+    if pair is not None:
+        return _whole(text, pair.end())
+    called = before.rstrip("\\\"'`").endswith("(")
+    opening = _OPENING.match(text, start) if called else None
+    return _quoted(text, opening) if opening else []
+
+
 def _value_without_sign(text: str, before: str, key: str, end: int) -> list[tuple[int, int]]:
     """Find the value of ``--password VALUE``, SQL's ``PASSWORD 'VALUE'`` and ``<password>VALUE<``."""
     if before.endswith("<") and (element := _ELEMENT.match(text, end)) is not None:
         return [element.span("value")]
+    if key.isupper() and key.endswith("IDENTIFIED BY"):
+        after_by = _OPTION.match(text, end)
+        return [] if after_by is None else _whole(text, after_by.end())
+    attribute = _ATTRIBUTE.match(text, end)
+    if attribute is not None:  # <add key="password" value="…">
+        return _whole(text, attribute.end())
+    call = _CALL.match(text, end)
+    if call is not None and _SETTER.fullmatch(key):
+        return _whole(text, call.end())
     sql = (key.isupper() or "entified" in key) and not _PARSER.search(before)
     after = _OPTION if key.startswith("--") else _LITERAL if sql else None
     value = after.match(text, end) if after is not None else None
@@ -295,12 +373,22 @@ def _whole(text: str, start: int) -> list[tuple[int, int]]:
     block = _BLOCK.match(text, start)
     if block is not None:
         return [(start, block.end())]
+    entity = _ENTITY.match(text, start)
+    if entity is not None:
+        line_ends = _end_of_line(text, start)
+        ends = text.find(entity[0], entity.end(), line_ends)
+        return [(entity.end(), line_ends if ends < 0 else ends)]
     bracket = _BRACKET.match(text, start)
     opening = _OPENING.match(text, bracket.end() if bracket else start)
     if opening is not None:
         return _quoted(text, opening)
     scheme = _SCHEME.match(text, start)
     return [(start, _end_of_word(text, scheme.end() if scheme else start))]
+
+
+def _end_of_line(text: str, start: int) -> int:
+    found = text.find("\n", start)
+    return len(text) if found < 0 else found
 
 
 def _quoted(text: str, opening: re.Match[str]) -> list[tuple[int, int]]:
@@ -389,11 +477,22 @@ def _redacted(value: Any, key: str, seen: dict[int, Any], depth: int) -> Any:
     found: Any
     if isinstance(value, dict):
         found = {k: _redacted(v, safe_str(k), seen, depth + 1) for k, v in dict.items(value)}
+        _hide_value_of_pair(found)
     else:
         items: Any = list if isinstance(value, list) else tuple  # not a subclass's __iter__
         found = [_redacted(v, "", seen, depth + 1) for v in items.__iter__(value)]
     seen[id(value)] = found
     return found
+
+
+def _hide_value_of_pair(found: dict[Any, Any]) -> None:
+    """Hide the value in ``{"name": "password", "value": …}``, a pair as headers and settings have it."""
+    names = [
+        found[key] for key in ("name", "key", "Name", "Key") if isinstance(found.get(key), str)
+    ]
+    if any(map(is_secret_name, names)):
+        for key in {"value", "Value"} & found.keys():
+            found[key] = REDACTED if found[key] else found[key]
 
 
 def plain_text(text: str) -> str:
@@ -417,7 +516,7 @@ def shown_text(text: str, most: int = MAX_MESSAGE) -> str:
 def last_lines(text: str, most: int) -> str:
     """Return the last lines of *text*, at most *most* characters, plain and without secrets.
 
-    A line that would be cut is left out, because a value without its key is not found to be secret.
+    A line that would be cut is left out, because a secret is not recognised without its key.
     """
     if len(text) > most:
         text = text[-most:].partition("\n")[2]

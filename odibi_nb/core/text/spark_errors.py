@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from odibi_nb.core.process.compute import find_compute
 from odibi_nb.core.text.object_text import safe_str
 from odibi_nb.core.text.sql_text import backticked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _TRACE = re.compile(
     r"^[ \t]*(?:JVM stacktrace:|at [\w$.<>]+\(|Driver stacktrace:|\.\.\. \d+ more)", re.MULTILINE
@@ -151,11 +155,14 @@ def missing_grant(text: str) -> str:
     if found is None:
         return ""
     privileges = re.sub(" and ", ", ", found["privileges"]).replace("_", " ").strip()
-    name = ".".join(
-        backticked(part) for part in found["name"].strip("'`").replace("`", "").split(".")
-    )
+    name = found["name"].strip("'`").replace("`", "").split(".")
+    return grant_of(privileges, found["kind"].upper(), name)
+
+
+def grant_of(privileges: str, kind: str, name: Iterable[str]) -> str:
+    """Return the ``GRANT`` statement of *privileges* on the object *name*, such as a ``SCHEMA``, for this user."""
     user = find_compute().user or "<user>"
-    return f"GRANT {privileges} ON {found['kind'].upper()} {name} TO {backticked(user)}"
+    return f"GRANT {privileges} ON {kind} {'.'.join(map(backticked, name))} TO {backticked(user)}"
 
 
 def _as_spark_says(found: re.Match[str]) -> str:
@@ -208,11 +215,8 @@ def missing_table(error: BaseException) -> str | None:
     if "TABLE_OR_VIEW_NOT_FOUND" not in safe_str(error):
         return None
     text = safe_str(error).replace("[TABLE_OR_VIEW_NOT_FOUND]", "")
-    found = None
-    for found in _MISSING_TABLE.finditer(text):
-        if found["name"].lower() != "not":
-            break
-    return None if found is None else found["name"].replace("`", "")
+    names = (found["name"].replace("`", "") for found in _MISSING_TABLE.finditer(text))
+    return next((name for name in names if name.lower() != "not"), None)
 
 
 def is_conflict(error: BaseException) -> bool:

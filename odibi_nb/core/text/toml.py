@@ -6,6 +6,8 @@ import re
 import sys
 from typing import Any
 
+from odibi_nb.core.text.json import not_too_deep
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -16,20 +18,42 @@ _TWICE = ("Cannot overwrite", "Cannot declare", "Duplicate")
 """The first words of the parser's messages about a duplicate key or table."""
 
 
+MAX_PARTS = 100
+"""The most parts of a dotted key, as many as JSON may have levels. The parser's time grows with their square."""
+_ENDS_KEY = re.compile(r"[=,{}\[\]#]")
+_STRING = re.compile(
+    r'"""|"(?:[^"\\]|\\[\s\S])*(?:"|\\?\Z)'
+    r"|'''|'[^']*(?:'|\Z)"
+)
+"""A text in one line, whose dots are no dots of a key, or a mark of a text in many lines."""
+
+
 def decode_toml(text: str) -> dict[str, Any]:
     """Decode TOML.
 
     Raises:
-        ValueError: if the text is not valid TOML. The message is one line with the error and its
-            place. For a duplicate key or table, it names both places.
+        ValueError: if the text is not valid TOML, or if a key has too many parts. The message is one
+            line with the error and its place. For a duplicate key or table, it names both places.
     """
+    _check_keys(text)
     try:
-        return tomllib.loads(f"{text}\n")  # an error in a last line without its end has no place
+        decoded = tomllib.loads(f"{text}\n")  # an error in a last line without its end has no place
+        return not_too_deep(decoded)
     except tomllib.TOMLDecodeError as exc:
         message = str(exc)
         raise ValueError(f"{message}{_first_place(text, message)}") from exc
     except RecursionError as exc:
         raise ValueError("is nested too deeply") from exc
+
+
+def _check_keys(text: str) -> None:
+    for number, line in enumerate(text.split("\n"), 1) if text.count(".") > MAX_PARTS else ():
+        if line.count(".") <= MAX_PARTS:
+            continue
+        dots = max(part.count(".") for part in _ENDS_KEY.split(_STRING.sub('""', line)))
+        if dots > MAX_PARTS:
+            message = f"a key with {dots + 1:,} parts, more than {MAX_PARTS}: use fewer dots"
+            raise ValueError(f"{message} (at line {number})")
 
 
 def _first_place(text: str, message: str) -> str:
@@ -45,7 +69,7 @@ def _first_place(text: str, message: str) -> str:
         begin = max((n for n, line in enumerate(lines) if line.startswith("[")), default=-1)
         first = next((n for n, line in enumerate(lines, 1) if n > begin + 1 and line == second), 0)
     what = second or "it"
-    return f": {what} is first in line {first}" if first else ""
+    return f": {what} is declared first in line {first}" if first else ""
 
 
 def _declared(line: str) -> str:

@@ -19,6 +19,8 @@ A table keeps the appends of one attempt of a row, however often the row is retr
   be lost and others doubled.
 - A run that repairs other runs (`WriteInfo.repairs`) also takes back their appends for its rows, even
   if their process was killed before it could log them. It leaves the appends of all other runs.
+- Each of its appends also ends the repaired runs by their ``txn`` actions: the commit of a machine that was
+  frozen, and wakes after the retry, conflicts with them and is not made.
 - If a commit succeeded but its response was lost, the retry finds the commit and does not repeat it.
 
 A retry repeats a merge. It updates rows with equal keys, so no row doubles; rows that only the first
@@ -53,6 +55,8 @@ KEPT_FOR = {"delta.setTransactionRetentionDuration": "interval 30 days"}
 
 _BITS = 20
 """Low bits of a ``txn`` version that hold the number of the append; the higher bits hold the attempt."""
+_ENDED = 1 << 62
+"""The ``txn`` version of a run that a retry has repaired: it has no append, and makes none."""
 _TRIES = 100
 """Number of tries to remove earlier appends; a try fails if another writer commits first."""
 _MOST_PAUSE = 0.05
@@ -129,11 +133,19 @@ def metadata(info: WriteInfo) -> dict[str, str]:
     return {**own, **{name: text for name, text in more.items() if text}}
 
 
-def transaction(info: WriteInfo, count: int) -> Any:
-    """Build the ``txn`` action of an attempt's *count*-th append to a table."""
-    name, version = transaction_key(info, count)
+def transactions(info: WriteInfo, count: int) -> list[Any]:
+    """Build the ``txn`` actions of an attempt's *count*-th append to a table.
+
+    The first one is the attempt's own. The others end the repaired runs for this table: if such a run has
+    frozen in its commit and wakes now, the commit conflicts with them.
+    """
     library = require("deltalake", "the pandas engine")
-    return library.Transaction(name, version, int(time.time() * 1000))
+    now = int(time.time() * 1000)
+    ended = [(_application_id(run_id, info), _ENDED) for run_id in info.repairs]
+    return [
+        library.Transaction(name, version, now)
+        for name, version in (transaction_key(info, count), *ended)
+    ]
 
 
 def landed(table: Any, info: WriteInfo, count: int) -> bool:
@@ -224,7 +236,7 @@ def _take_back(table: Any, log: DeltaLog, name: str, info: WriteInfo) -> None:
     library = require("deltalake", "the pandas engine")
     properties = library.CommitProperties(
         custom_metadata={**metadata(info), "takes_back": attempts},
-        app_transactions=[transaction(info, 0)],
+        app_transactions=transactions(info, 0),
         max_commit_retries=0,  # see the module's docstring
     )
     info.check()

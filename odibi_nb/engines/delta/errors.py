@@ -99,7 +99,7 @@ def why_refused(error: BaseException, table: Any, writer: Writer = DELTA_RS) -> 
     if rows := _BROKEN.search(text):
         count = counted(int(rows[1]), "row breaks", "rows break") if rows[1] else "some rows break"
         why = f"{count} the table's rules{_rules(table)}"
-        return Refusal(why, "mend the rows, or drop the rule from the table")
+        return Refusal(why, "fix the rows, or drop the rule from the table")
     return None
 
 

@@ -34,7 +34,7 @@ def why_files_stay(table: Any) -> str:
 
 
 def check_removable(table: Any, name: str) -> None:
-    """Raise DataError if this delta-rs would leave rows in *table* that it is to replace."""
+    """Raise DataError if this delta-rs would leave rows in *table* that it should replace."""
     if why := why_files_stay(table):
         raise DataError(f"{name}: nothing was written: {why}")
 

@@ -1,4 +1,4 @@
-"""Rows that a commit added, changed and removed, by the metrics in its commit information."""
+"""Numbers of rows that a commit added, changed and removed, from the metrics in its commit information."""
 
 from __future__ import annotations
 
@@ -74,7 +74,8 @@ def _metric(metrics: Mapping[str, Any], what: str) -> Any:
 def rows_after(
     commits: Iterable[Mapping[str, Any]], is_whole: Callable[[Mapping[str, Any]], bool]
 ) -> int | None:
-    """Return the number of rows in a table by the metrics of its commits; None if they do not show it.
+    """Return the number of rows in a table, from the metrics of its commits; None if the metrics do not show
+    it.
 
     Args:
         commits: information of the commits, newest first, without gaps.
@@ -103,7 +104,8 @@ def _net(info: Mapping[str, Any], written: int | None) -> int | None:
     if operation == "MERGE" and (merged := _merged(info)) is not None:
         return (merged.added or 0) - (merged.removed or 0)
     parameters = info.get("operationParameters")
-    appends = isinstance(parameters, dict) and parameters.get("mode") == "Append"
+    adding = ("Append", "ErrorIfExists")  # the second one made the table
+    appends = isinstance(parameters, dict) and parameters.get("mode") in adding
     return written if operation == "WRITE" and appends else None
 
 
@@ -115,7 +117,7 @@ def _number(info: Mapping[str, Any], name: str) -> int | None:
 
 
 def rows_before(table: Any, mode: str) -> int | None:
-    """Return the number of rows that an overwrite replaces, by the statistics of the table's files.
+    """Return the number of rows that an overwrite replaces, from the statistics of the table's files.
 
     Args:
         table: delta-rs's table before the write; None for a new table.

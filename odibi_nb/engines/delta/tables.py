@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.model.tables import redact_url
 from odibi_nb.core.running.stopping import stoppable
 from odibi_nb.core.text.counts import counted
+from odibi_nb.core.text.redaction import redact
 from odibi_nb.engines import output_rules
 from odibi_nb.engines.optional_imports import reason, require
 from odibi_nb.engines.pandas.frames import plain, pyarrow
 from odibi_nb.errors import DataError, RevokedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from odibi_nb.core.model.transformation import Output
 
@@ -112,7 +113,7 @@ def _check_nothing_there(path: Path, name: str, *, writing: bool) -> None:
     if writing:
         entries = [e for e in entries if not _DATA_FILE.search(e) and "=" not in e]
     if entries and "_delta_log" not in entries:
-        raise DataError(f"{name}: {path} is there, but it is not a Delta table")
+        raise DataError(f"{name}: {path} exists, but it is not a Delta table")
 
 
 _QUERY = (
@@ -178,14 +179,33 @@ def check_output(data: Any, output: Output) -> None:
         DataError: if the data cannot be written so.
     """
     output_rules.check_output(data.column_names, output)
+    _check_partitions(data, output)
     if output.mode == "merge":
         _check_unique(data, output)
+
+
+def _check_partitions(data: Any, output: Output) -> None:
+    """Reject columns whose values delta-rs does not read back as they were, or cannot write."""
+    types = pyarrow().types
+    for name in output.partition_by:
+        kind = data.schema.field(name).type
+        if types.is_nested(kind) or types.is_binary(kind):
+            raise DataError(
+                f"{output.table}: partition_by names column {name!r} of type {kind}; the values of "
+                "partitions are stored as text, which does not hold such values"
+            )
+    if output.partition_by and set(output.partition_by) >= set(data.column_names):
+        raise DataError(
+            f"{output.table}: partition_by names all columns of the frame, and a file needs at least "
+            "one other column"
+        )
 
 
 def _check_unique(data: Any, output: Output) -> None:
     compute = require("pyarrow.compute", "the pandas engine")
     keys = list(output.keys)
     try:
+        data = with_one_zero(data, keys)
         counts = data.group_by(keys).aggregate([([], "count_all")])
     except pyarrow().ArrowException as exc:
         raise DataError(
@@ -194,10 +214,23 @@ def _check_unique(data: Any, output: Output) -> None:
     twice = counts.filter(compute.greater(counts["count_all"], 1))
     if twice.num_rows:
         samples = [
-            ", ".join(f"{key}={row[key]!r}" for key in keys)
+            ", ".join(f"{key}={redact(row[key], key)!r}" for key in keys)
             + f" ({counted(row['count_all'], 'row')})"
             for row in twice.slice(0, output_rules.SAMPLES).to_pylist()
         ]
         raise output_rules.keys_come_twice(
             output, counted(twice.num_rows, "key comes", "keys come"), samples
         )
+
+
+def with_one_zero(data: Any, keys: Sequence[str]) -> Any:
+    """Replace -0.0 in the columns *keys* of the Arrow table *data* by 0.0.
+
+    They are the same key, but neither groups nor merges of delta-rs 1.1 take them for it.
+    """
+    pa, compute = pyarrow(), require("pyarrow.compute", "the pandas engine")
+    for i, field in enumerate(data.schema):
+        if field.name in keys and pa.types.is_floating(field.type):
+            zero = pa.scalar(0.0, field.type)
+            data = data.set_column(i, field, compute.add(data.column(i), zero))
+    return data

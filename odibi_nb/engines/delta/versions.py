@@ -21,6 +21,7 @@ from odibi_nb.engines.delta.log import (
     DeltaLog,
     changes_data,
     commit_time,
+    info_in,
     local_folder,
     restored_version,
     table_id_in,
@@ -30,6 +31,7 @@ from odibi_nb.engines.optional_imports import reason
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from odibi_nb.core.model.tables import TableName
@@ -228,34 +230,51 @@ def _id_by_delta_rs(path: str, version: int) -> str:
     return ""
 
 
-def own_commit(
-    uri: str, table: Any, info: WriteInfo, storage_options: Mapping[str, str]
-) -> tuple[Commit, str] | None:
-    """Return the newest commit of *info*'s attempt and the table's id after it, if it is found.
+def committed_at(uri: str, version: int) -> dt.datetime | None:
+    """Return the time of a commit by its own words; None if it is not in a folder of this machine, or has none."""
+    text = None if local_folder(uri) is None else DeltaLog(uri, {}).text(version)
+    return None if text is None else commit_time(info_in(text))
 
-    Other writers may have committed before and after it.
+
+def own_commit(
+    uri: str,
+    table: Any,
+    info: WriteInfo,
+    storage_options: Mapping[str, str],
+    before: int | None = None,
+) -> tuple[int, Mapping[str, Any], str] | None:
+    """Return version and information of the newest commit of *info*'s attempt, and the table's id after it.
+
+    Return None if the commit is not found. Other writers may have committed before and after it.
 
     Args:
         uri: path or URL of the table.
         table: delta-rs's table that was written to; None if the commit created it.
         info: the attempt.
         storage_options: delta-rs's options for *uri*.
+        before: the table's version before the write; None without a table.
     """
+    log = DeltaLog(uri, storage_options)
+    # A write leaves its table at the version that it made, so that the first look finds the commit.
+    version = 0 if table is None else int(table.version())
+    text = None if version == before else log.text(version)
+    found = {} if text is None else info_in(text)
+    if not is_by(found, info):
+        for commit in itertools.islice(log.commits(_newest_of(uri, storage_options)), _MOST_READ):
+            if is_by(commit.info, info):
+                version, found = commit.version, commit.info
+                break
+        else:
+            return None
+    if table is not None:
+        return version, found, str(table.metadata().id)
+    return version, found, "" if text is None else table_id_in(text)
+
+
+def _newest_of(uri: str, storage_options: Mapping[str, str]) -> int:
     folder = local_folder(uri)
     newest = _newest_number(f"{folder}/_delta_log") if folder is not None else None
-    if newest is None:
-        table = table or open_table(uri, uri, storage_options)
-        newest = int(table.version())
-    log = DeltaLog(uri, storage_options)
-    for commit in itertools.islice(log.commits(newest), _MOST_READ):
-        if is_by(commit.info, info):
-            break
-    else:
-        return None
-    if table is not None:
-        return commit, str(table.metadata().id)
-    found = _in_folder(str(folder), "") if folder is not None else None
-    return commit, found.table_id if found is not None else ""
+    return int(open_table(uri, uri, storage_options).version()) if newest is None else newest
 
 
 def is_by(found: Mapping[str, Any], info: WriteInfo) -> bool:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from odibi_nb.core.model.provenance import OutputWritten
 from odibi_nb.core.model.tables import redact_url, table_key
 from odibi_nb.core.text.sql_text import double_quoted
-from odibi_nb.engines.delta.appends import KEPT_FOR, landed, metadata, take_back, transaction
+from odibi_nb.engines.delta.appends import KEPT_FOR, landed, metadata, take_back, transactions
 from odibi_nb.engines.delta.errors import is_conflict, why_refused
 from odibi_nb.engines.delta.left_files import check_removable
 from odibi_nb.engines.delta.rewrites import decided, loses_times, rewritten
 from odibi_nb.engines.delta.row_counts import NOTHING, UNKNOWN, row_counts, rows_before
 from odibi_nb.engines.delta.schema import fit, schema_of, with_missing
-from odibi_nb.engines.delta.tables import deltalake, is_table, open_table
+from odibi_nb.engines.delta.tables import deltalake, is_table, open_table, with_one_zero
 from odibi_nb.engines.delta.versions import own_commit
 from odibi_nb.engines.optional_imports import reason
 from odibi_nb.engines.output_rules import partitioned_otherwise
@@ -70,6 +70,8 @@ def commit(write: TableWrite, data: Any, appends: Appends) -> None:
         DataError: if the table cannot take the data. The data was not written.
         RevokedError: if the attempt has been revoked.
     """
+    if write.output.mode == "merge":
+        data = with_one_zero(data, write.output.keys)
     number = appends.count(write.uri, write.info) + 1
     conflict: Exception | None = None
     before = _Before()
@@ -79,8 +81,8 @@ def commit(write: TableWrite, data: Any, appends: Appends) -> None:
         try:
             write.info.check()
             before = _before(table, write.output.mode)
-            _write(write, table, data, number)
-            _tell(write, table, int(data.num_rows), before)
+            written = _write(write, table, data, number)
+            _tell(write, written, int(data.num_rows), before)
         except (DataError, RevokedError):
             raise
         except Exception as exc:
@@ -112,16 +114,16 @@ def _before(table: Any, mode: str) -> _Before:
 
 
 def _tell(write: TableWrite, table: Any, rows: int, before: _Before) -> None:
-    """Report the version of its commit to the attempt; *table* is the table before it, or None."""
+    """Report the version of its commit to the attempt; *table* is the one that was written, None if it is new."""
     info, key, mode = write.info, table_key(write.output.table), write.output.mode
     committed, counts = None, UNKNOWN
     with contextlib.suppress(Exception):  # the commit has succeeded
-        committed = own_commit(write.uri, table, info, write.storage_options)
-    version, table_id = (committed[0].version, committed[1]) if committed else (None, "")
+        committed = own_commit(write.uri, table, info, write.storage_options, before.version)
+    version, found, table_id = committed or (None, {}, "")
     previous = version - 1 if version else None
     if committed is not None:
         replaced = before.rows if before.version == previous else None
-        counts = row_counts(committed[0].info, mode, rows, replaced)
+        counts = row_counts(found, mode, rows, replaced)
     info.wrote(
         OutputWritten(
             table=key,
@@ -165,12 +167,16 @@ def _has_landed(write: TableWrite, number: int) -> bool:
         return False
 
 
-def _write(write: TableWrite, table: Any, data: Any, number: int) -> None:
-    """Write *data* to *table*, or create it if None; *number* is the append's number in the attempt."""
+def _write(write: TableWrite, table: Any, data: Any, number: int) -> Any:
+    """Write *data* to *table*; if *table* is None, create it. *number* counts the appends of the attempt.
+
+    Return delta-rs's table after the write, or None if the write created it.
+    """
+    made = {"mode": write.output.mode} if table is None else {}  # else the commit has it
     properties = deltalake().CommitProperties(
-        custom_metadata=metadata(write.info),
+        custom_metadata={**metadata(write.info), **made},
         max_commit_retries=_MAX_COMMIT_RETRIES,
-        app_transactions=[transaction(write.info, number)] if write.only_once else None,
+        app_transactions=transactions(write.info, number) if write.only_once else None,
     )
     if table is not None:
         if write.output.mode != "append" or write.output.schema_mode == "overwrite":
@@ -182,10 +188,11 @@ def _write(write: TableWrite, table: Any, data: Any, number: int) -> None:
         _merge(table, data, write.output, properties)
     else:
         _add_or_replace(table, data, write.output, properties)
+    return table
 
 
 def _made_ready(write: TableWrite, table: Any, data: Any) -> Any:
-    """Return the table, rewritten first if an append or merge could not use its types or times."""
+    """Return the table. If an append or merge could not use its types or times, rewrite it first."""
     if write.output.mode == "overwrite" or write.output.schema_mode == "overwrite":
         return table
     schema = decided(table, data.schema)
@@ -213,7 +220,7 @@ def _create(write: TableWrite, data: Any, properties: Any) -> None:
     deltalake().write_deltalake(
         write.uri,
         data,
-        mode="overwrite" if write.output.mode == "overwrite" else "append",
+        mode="error",  # refused if another process has made the table: the caller then looks at it
         partition_by=list(write.output.partition_by) or None,
         configuration=KEPT_FOR,
         storage_options=dict(write.storage_options) or None,

@@ -19,6 +19,12 @@ MOST_CELLS = 20_000_000
 _LEAST_USED = 20
 """A larger rectangle is read only if at least one in this many cells has a value."""
 _CELL = re.compile(rb'<(?:\w+:)?c\b[^<>]{0,400}?\br="([A-Z]{1,3})(\d{1,7})"[^<>]{0,400}?(?<!/)>')
+_NO_RESULT = re.compile(
+    rb'\br="([A-Z]{1,3}\d{1,7})"[^<>]{0,400}><(?:\w{1,9}:)?f\b(?:[^<>]{0,400}/>|[^<>]{0,400}>[^<>]{0,9000}</[^<>]{1,12}>)'
+    rb"(?:<(?:\w{1,9}:)?v(?: ?/>|></[^<>]{1,12}>)|</(?:\w{1,9}:)?c>)"
+)
+"""A cell with a formula and without a result; a result that is empty text has its type in the cell's tag."""
+_EMPTY_TEXT = b't="str"'
 _CHUNK = 1 << 20
 _LONGEST_TAG = 400
 _NAMES = {
@@ -30,8 +36,11 @@ _NAMES = {
 def check_extent(found_file: FoundFile, options: Mapping[str, Any]) -> None:
     """Reject a sheet whose used cells are so far apart that its table would fill the memory.
 
+    Also reject formulas without results, as programs write them, because they would be read as gaps.
+    They may be in columns that the option ``usecols`` leaves out.
+
     Raises:
-        DataError: for such a sheet, naming the outermost cells.
+        DataError: for such a sheet, naming the outermost cells or the formula's cell.
     """
     if found_file.suffix == ".xls":
         return  # its format ends at IV65536
@@ -39,7 +48,8 @@ def check_extent(found_file: FoundFile, options: Mapping[str, Any]) -> None:
         with found_file.open(unpack=False) as file, zipfile.ZipFile(file) as book:
             for sheet in _sheets(book, options.get("sheet_name", 0)):
                 with book.open(sheet) as cells:
-                    _check_sheet(_references(cells), found_file, options.get("nrows"))
+                    found = _references(cells, found_file, any_columns="usecols" in options)
+                    _check_sheet(found, found_file, options.get("nrows"))
     except (zipfile.BadZipFile, ET.ParseError, OSError, LookupError, ValueError):
         return  # not a workbook that pandas could read; pandas raises with the cause
 
@@ -64,16 +74,34 @@ def _check_sheet(cells: Iterator[tuple[bytes, int]], found_file: FoundFile, rows
         )
 
 
-def _references(file: Any) -> Iterator[tuple[bytes, int]]:
-    """Yield column and row of each cell with a value; read the sheet's XML in pieces."""
+def _references(
+    file: Any, found_file: FoundFile, *, any_columns: bool
+) -> Iterator[tuple[bytes, int]]:
+    """Yield column and row of each cell with a value; read the sheet's XML in pieces.
+
+    Raises:
+        DataError: for a formula without a result, except with *any_columns*.
+    """
     rest = b""
     while piece := file.read(_CHUNK):
         text = rest + piece
+        if not any_columns:
+            _check_results(text, found_file)
         end = 0
         for found in _CELL.finditer(text):
             end = found.end()
             yield found[1], int(found[2])
         rest = text[max(end, len(text) - _LONGEST_TAG) :]
+
+
+def _check_results(text: bytes, found_file: FoundFile) -> None:
+    for found in _NO_RESULT.finditer(text):
+        if _EMPTY_TEXT not in found[0]:
+            cell = found[1].decode()
+            raise DataError(
+                f"{found_file.shown}: cell {cell} has a formula without a result: open the workbook in "
+                'Excel and save it, or leave the column out by the option "usecols"'
+            )
 
 
 def _number(letters: bytes) -> int:

@@ -117,7 +117,7 @@ def _entry_of(info: Mapping[str, Any]) -> FileRead:
 
 
 def _nanoseconds(value: Any) -> int | None:
-    """Return a time of a storage, in nanoseconds since 1970; None if it is no time."""
+    """Return a time of a storage, in nanoseconds since 1970; None if it is not a time."""
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
             value = dt.datetime.fromisoformat(value.replace("Z", "+00:00"))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Union
 
 import msgspec
 
-from odibi_nb.core.text.json import decode_json
+from odibi_nb.core.text.json import TwinKeyError, decode_json
 from odibi_nb.engines.pandas.convert import Written
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ def parse(
     Raises:
         ValueError: if *text* is malformed, or not records; the message names the place.
     """
-    as_float: Any = Written if written else float
+    as_float: Any = Written if written else _number
     found = list(_lines(text, as_float)) if lines else _whole(text, as_float)
     records = found[:most]
     columns: dict[str, list[Any]] = {}
@@ -102,12 +104,32 @@ def _lines(text: str, as_float: Any) -> Iterable[Any]:
 
 def _decoded(text: str, as_float: Any) -> Any:
     try:
-        return json.loads(text, parse_float=as_float)
+        return json.loads(text, parse_float=as_float, object_pairs_hook=_distinct)
     except RecursionError as exc:
         raise ValueError("JSON is nested too deeply") from exc
+    except TwinKeyError:
+        raise
     except ValueError as exc:
         decode_json(text)  # raises with the place, in our own words
         raise ValueError(f"JSON is malformed: {exc}") from exc
+
+
+def _number(text: str) -> float:
+    """Parse a number with a point or an exponent; beyond the range of floats, also keep its text."""
+    number = float(text)
+    return Written(text) if math.isinf(number) else number
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build an object from *pairs* of keys and values, and refuse duplicate keys."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = Counter(key for key, _ in pairs)
+        raise TwinKeyError(
+            f"an object has the key {max(keys, key=keys.__getitem__)!r} more than once, so one of its "
+            "values would be lost"
+        )
+    return found
 
 
 def _named(value: Any) -> str:

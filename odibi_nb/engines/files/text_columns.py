@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.engines.optional_imports import require
-from odibi_nb.engines.pandas.convert import is_missing, plain_numbers, to_number
+from odibi_nb.engines.pandas.convert import finite, is_missing, plain_numbers, to_number
 from odibi_nb.engines.pandas.frames import is_uniform, pyarrow
 
 if TYPE_CHECKING:
@@ -91,7 +91,12 @@ def _as_numbers(text: Any, options: Mapping[str, Any]) -> Any:
             return plain.cast(pa.int64())
         except pa.ArrowInvalid:
             return _wide([None if v is None else int(v) for v in plain.to_pylist()])
-    return to_number(plain, pa.float64(), {}) if _all(plain, NUMBER) else None
+    if not _all(plain, NUMBER):
+        return None
+    try:
+        return to_number(plain, pa.float64(), {})
+    except ValueError:  # 1e400 is text, because a float would be infinite
+        return None
 
 
 def _all(text: Any, pattern: str) -> bool:
@@ -102,7 +107,7 @@ def _all(text: Any, pattern: str) -> bool:
 def _as_arrow(series: Any, missing: Collection[str]) -> Any:
     """Convert a Series of objects to an Arrow array; return None for values of several types."""
     pa = pyarrow()
-    values = [None if is_missing(value) else value for value in series.array]
+    values = [None if is_missing(value) else finite(value) for value in series.array]
     kinds = {type(value) for value in values if value is not None}
     if str in kinds and kinds <= {str, int, float}:
         words = {value.strip() for value in values if isinstance(value, str)}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SAMPLES = 3
 MAX_SAMPLE = 60
 _MIDDLE = 2000
-"""A year within the range of nanoseconds, to decide on which side of it a year lies."""
+"""A year inside the range of nanoseconds. Any year outside is before or after it."""
 
 
 def measure(frame: Any, rule: Rule) -> Measure:

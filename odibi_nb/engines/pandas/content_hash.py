@@ -1,7 +1,7 @@
-"""Hash of the rows of an Arrow table, in which their order does not count.
+"""Hash of the rows of an Arrow table, independent of their order.
 
 Equal hashes mean equal columns, types and rows. Equal rows can have different hashes, for example if a
-column is a dictionary; then a write that changes nothing is a commit like any other.
+column is a dictionary. A write that changes nothing is then committed as usual.
 """
 
 from __future__ import annotations

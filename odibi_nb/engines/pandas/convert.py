@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,8 @@ TYPE_NAMES = (
 _DECIMAL = re.compile(r"decimal\(\s*(\d+)\s*,\s*(\d+)\s*\)")
 _MAX_PRECISION = 38
 _MIDNIGHT = r"[T ]00:00(:00(\.0+)?)?Z?$"
+_INFINITY = r"(?i)^[+-]?inf(inity)?$"
+_MONTH_FIRST = r"^\d{1,2}\D(1[3-9]|[2-9]\d)\D\d"
 _TRUE = ("true", "t", "yes", "y", "1")
 _FALSE = ("false", "f", "no", "n", "0")
 _FIRST_PANDAS_WITH_ISO8601 = 2
@@ -56,6 +59,11 @@ class Written(float):
         return self.text
 
 
+def finite(value: Any) -> Any:
+    """Return *value*, or the text of a number in a file that is beyond the range of floats."""
+    return value.text if isinstance(value, Written) and math.isinf(value) else value
+
+
 class Misfit(Exception):  # noqa: N818  only a position; the caller turns it into an error
     """The first value of a column that does not fit its type.
 
@@ -66,7 +74,7 @@ class Misfit(Exception):  # noqa: N818  only a position; the caller turns it int
 
     def __init__(self, position: int, value: Any) -> None:
         self.position = position
-        self.value = value.item() if hasattr(value, "item") else value
+        self.value = finite(value.item() if hasattr(value, "item") else value)
         super().__init__(position, self.value)
 
 
@@ -106,7 +114,10 @@ def convert(
         Misfit: at the first value that this type cannot represent exactly.
     """
     if kind == "string":
-        return _to_text(series)
+        try:
+            return _to_text(series)
+        except UnicodeDecodeError as exc:
+            raise Misfit(_position(series, exc.object), exc.object) from None
     array = _arrow(series, missing, exact=kind.startswith("decimal"))
     cast = _cast_to(kind, options, str(series.name))
     try:
@@ -115,6 +126,11 @@ def convert(
         position = _first_misfit(cast, array)
         raise Misfit(position, series.iloc[position]) from None
     return converted
+
+
+def _position(series: Any, value: bytes) -> int:
+    """Return the position of *value* in *series*."""
+    return next(i for i, found in enumerate(series.array) if found is value or found == value)
 
 
 def _errors() -> tuple[type[Exception], ...]:
@@ -159,6 +175,9 @@ def _arrow(series: Any, missing: Collection[str], *, exact: bool) -> Any:
     compute = require("pyarrow.compute", "a schema")
     if exact and series.dtype == object and any(isinstance(value, Written) for value in series):
         series = series.map(str, na_action="ignore")
+    elif series.dtype == object:
+        values = [finite(value) for value in series.array]
+        series = require("pandas", "a schema").Series(values, dtype=object)
     try:
         array = pa.array(series, from_pandas=True)
     except _errors():
@@ -216,15 +235,41 @@ def to_number(array: Any, target: Any, options: Mapping[str, Any]) -> Any:
         ValueError: if a value is not a number, or *target* cannot represent it; also pyarrow's errors.
     """
     pa = pyarrow()
+    if pa.types.is_temporal(array.type):
+        raise ValueError("a time has no number without a unit and a start of its time scale")
     if pa.types.is_decimal(target) and not pa.types.is_string(array.type):
         array = array.cast(pa.string())  # the shortest text that parses to the same float
     if pa.types.is_boolean(array.type):
         raise ValueError("true and false are not numbers")
     if not pa.types.is_string(array.type):
         # A float column may round (Spark's does); whole numbers may not.
-        return array.cast(target, safe=not pa.types.is_floating(target))
+        found = array.cast(target, safe=not pa.types.is_floating(target))
+        return _without_overflow(found, array)
     text = plain_numbers(array, options)
-    return _to_whole(text, target) if pa.types.is_integer(target) else text.cast(target)
+    if pa.types.is_integer(target):
+        return _to_whole(text, target)
+    return _without_overflow(text.cast(target), text)
+
+
+def _without_overflow(numbers: Any, source: Any) -> Any:
+    """Return *numbers*, which Arrow made from *source*.
+
+    Raises:
+        ValueError: if a number is infinite and was not in *source*: it is beyond the type's range.
+    """
+    pa, compute = pyarrow(), require("pyarrow.compute", "a schema")
+    if not pa.types.is_floating(numbers.type):
+        return numbers
+    infinite = compute.is_inf(numbers)
+    if compute.any(infinite).as_py():
+        there = source.filter(infinite)
+        if pa.types.is_floating(there.type):
+            meant = compute.is_inf(there)
+        else:
+            meant = compute.match_substring_regex(there.cast(pa.string()), _INFINITY)
+        if not compute.all(meant).as_py():
+            raise ValueError("a number is beyond the range of the type")
+    return numbers
 
 
 def plain_numbers(text: Any, options: Mapping[str, Any]) -> Any:
@@ -295,6 +340,11 @@ def _parse_times(array: Any, options: Mapping[str, Any], column: str) -> Any:
             raise ValueError("not an ISO 8601 date")
         modern = int(pd.__version__.partition(".")[0]) >= _FIRST_PANDAS_WITH_ISO8601
         written = "ISO8601" if modern else None
+    if dayfirst and written is None:
+        # pandas would read all dates with the month first if the first one has a month above 12.
+        compute = require("pyarrow.compute", "a schema")
+        if compute.any(compute.match_substring_regex(array, _MONTH_FIRST)).as_py():
+            raise ValueError("the day does not come first")
     times = pd.to_datetime(array.to_pandas(), utc=True, format=written, dayfirst=dayfirst)
     return pa.array(times, from_pandas=True)
 

@@ -35,6 +35,7 @@ from odibi_nb.engines.pandas.query import Limits, select
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
@@ -184,6 +185,9 @@ class PandasEngine(
 
     def versions(self, tables: Sequence[TableName]) -> dict[str, TableVersion]:
         return delta_versions.newest_versions(tables, self._lake.uri, self._storage_options)
+
+    def committed_at(self, table: TableName, version: int) -> dt.datetime | None:
+        return delta_versions.committed_at(self._lake.uri(table), version)
 
     def commits(self, table: TableName, *, down_to: int = 0) -> list[TableCommit]:
         uri = self._lake.uri(table)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.concatenation import one_after_the_other
 from odibi_nb.core.model.tables import redact_url
+from odibi_nb.core.text.redaction import redact
 from odibi_nb.engines.delta.tables import open_table, scan
 from odibi_nb.engines.files import encodings, excel, json, parquet
 from odibi_nb.engines.files.discovery import FoundFile, find_files
@@ -110,7 +111,7 @@ def read_file(
 
 
 def _settled(frame: Any, format: str, types: Mapping[str, str], options: Mapping[str, Any]) -> Any:
-    """Give each column of *frame*, the rows of all files, a type if no schema names it."""
+    """Find the types of the columns of *frame* that no schema names. *frame* has the rows of all files."""
     dtype = options.get("dtype")
     by_pandas = format == "json" and not json.is_plain(options)
     if format == "parquet" or by_pandas or (dtype is not None and not isinstance(dtype, dict)):
@@ -225,7 +226,7 @@ def _read_delta(
 ) -> Any:
     table = open_table(location, shown, storage_options, version=options.get("version"))
     if table is None:
-        raise DataError(f"{shown}: no Delta table is there")
+        raise DataError(f"{shown}: no Delta table found")
     return from_arrow(scan(table, shown), shown, exact=True)
 
 
@@ -413,7 +414,7 @@ def _describe(
     found = _csv_record(misfit.position, found_file, options) if format == "csv" else None
     if found is not None:
         where, value = f"line {found[0]}", found[1].get(column, value)
-    shown = repr(value)
+    shown = repr(redact(value, column))
     shown = shown if len(shown) <= _SHOWN_VALUE else shown[: _SHOWN_VALUE - 3] + "..."
     advice = ""
     if kind in {"timestamp", "date"}:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 _EXACT_IN_FLOAT = 2**53
 _MAX_PRECISION = 38
 _IN_CODE = "convert the column, for example with .astype(str)"
+_NESTED_MIXTURE = (
+    "its lists or dictionaries mix dates, times, numbers, text or bytes, which would be changed to one "
+    "type: convert them to one type"
+)
 _ADVICE = {
     "duration": "store seconds: .dt.total_seconds()",
     "extension<pandas.period": "convert it: .dt.to_timestamp()",
@@ -214,7 +218,7 @@ def plain(table: Any, name: str = "the table") -> Any:
         except pa.ArrowException as exc:
             raise DataError(
                 f"{name}, column {field.name!r}: {column.type} values cannot be stored as "
-                f"{field.type}: {reason(exc)}; convert the column where it is made"
+                f"{field.type}: {reason(exc)}; convert the column where it is created"
             ) from exc
     return pa.table(columns, schema=pa.schema(fields, metadata=table.schema.metadata))
 
@@ -350,8 +354,10 @@ def _to_array(series: Any, place: str, remedy: str) -> tuple[Any, bool]:
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as exc:
         raise DataError(f"{place}: {_why_not(series, exc, remedy)}") from exc
     kind = array.type
-    if series.dtype == object and not is_uniform(series.dropna(), kind):
-        raise DataError(f"{place}: {_why_not(series, None, remedy)}")
+    if not is_uniform(*_objects(series, kind)):
+        nested = pa.types.is_nested(kind)
+        why = _NESTED_MIXTURE if nested else _why_not(series, None, remedy)
+        raise DataError(f"{place}: {why}")
     refused = _refused(kind)
     if refused is not None:
         advice = next((a for start, a in _ADVICE.items() if refused.startswith(start)), None)
@@ -367,6 +373,16 @@ def _to_array(series: Any, place: str, remedy: str) -> tuple[Any, bool]:
         return cast(array, target), _is_guess(kind)
     except pa.ArrowException as exc:
         raise DataError(f"{place}: {reason(exc)}") from exc
+
+
+def _objects(series: Any, kind: Any) -> tuple[Any, Any]:
+    """Return the Python objects in *series*, without the missing ones, and their type in Arrow."""
+    if series.dtype == object:
+        return series.dropna(), kind
+    if pyarrow().types.is_dictionary(kind) and series.dtype == "category":
+        categories = series.cat.categories
+        return (categories if categories.dtype == object else ()), kind.value_type
+    return (), kind
 
 
 def _is_guess(kind: Any) -> bool:
@@ -388,9 +404,46 @@ def is_uniform(values: Iterable[Any], kind: Any) -> bool:
     """Return True if Arrow has changed none of *values*, which must not include missing ones.
 
     Arrow cuts the time off datetimes among dates. It reads numbers among dates as days since 1970,
-    numbers among datetimes as microseconds, and booleans among numbers as numbers.
+    numbers among datetimes as microseconds, and booleans among numbers as numbers. In lists and
+    dictionaries it does the same, except that it refuses booleans among numbers.
     """
+    if pyarrow().types.is_nested(kind):
+        changes = _changes_within(kind)
+        return changes is None or not any(map(changes, values))
     return not any(map(_is_odd_in(kind), set(map(type, values))))
+
+
+def _changes_within(kind: Any) -> Callable[[Any], bool] | None:
+    """Return a predicate for Python values that Arrow changes in type *kind*; None if it changes none."""
+    types = pyarrow().types
+    if types.is_struct(kind):
+        fields = [kind.field(i) for i in range(kind.num_fields)]
+        found = {field.name: _changes_within(field.type) for field in fields}
+        inner = {name: changes for name, changes in found.items() if changes is not None}
+        return (lambda value: _any_of(inner, value)) if inner else None
+    if types.is_list(kind) or types.is_large_list(kind):
+        changes = _changes_within(kind.value_type)
+        return (
+            None
+            if changes is None
+            else lambda value: value is not None and any(map(changes, value))
+        )
+    if types.is_date(kind) or types.is_timestamp(kind) or types.is_binary(kind):
+        is_odd = _is_odd_in(kind)
+        return lambda value: not _is_gap(value) and is_odd(type(value))
+    return None
+
+
+def _any_of(inner: Mapping[str, Callable[[Any], bool]], value: Any) -> bool:
+    return isinstance(value, dict) and any(
+        changes(value.get(name)) for name, changes in inner.items()
+    )
+
+
+def _is_gap(value: Any) -> bool:
+    """Return True for the values that Arrow reads as missing, if pandas has made them."""
+    is_nan = isinstance(value, float) and value != value  # noqa: PLR0124  nothing else is not itself
+    return is_nan or type(value).__name__ in {"NoneType", "NaTType", "NAType"}
 
 
 def _is_odd_in(kind: Any) -> Callable[[type], bool]:

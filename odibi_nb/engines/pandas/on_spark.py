@@ -22,6 +22,7 @@ from odibi_nb.engines.spark.frames import to_spark
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
@@ -91,6 +92,9 @@ class PandasOnSpark(
 
     def versions(self, tables: Sequence[TableName]) -> dict[str, TableVersion]:
         return self._spark.versions(tables)
+
+    def committed_at(self, table: TableName, version: int) -> dt.datetime | None:
+        return self._spark.committed_at(table, version)
 
     def commits(self, table: TableName, *, down_to: int = 0) -> list[TableCommit]:
         return self._spark.commits(table, down_to=down_to)

@@ -110,7 +110,7 @@ def _refuse_others(target: DeltaTarget, info: WriteInfo) -> None:
     if first and all(is_earlier(entry, info) for entry in history if entry["version"] >= first):
         why += (
             " (as no other writer has written since, RESTORE TABLE "
-            f"{target.identifier} TO VERSION AS OF {first - 1} does it; then a retry goes on)"
+            f"{target.identifier} TO VERSION AS OF {first - 1} does it; then a retry continues)"
         )
     raise cannot_take_back(target.name, f"{attempts}, version {versions}", why)
 

@@ -49,6 +49,7 @@ class SparkCatalog:
 
     Attributes:
         name: the catalog's name in SQL; empty if the lake's tables are not added to it.
+        foreign: a message for each name under which `show_all` has found another lake's table.
     """
 
     def __init__(self, connection: Connection, lake: Lake) -> None:
@@ -64,6 +65,7 @@ class SparkCatalog:
         )
         self._known = _known.setdefault(connection.spark, _Known())
         self.name = own if self._told else ""
+        self.foreign: list[str] = []
 
     def _full(self, *parts: str) -> str:
         """Return a full name in this catalog, independent of the current catalog."""
@@ -93,11 +95,15 @@ class SparkCatalog:
     def show_all(self) -> None:
         """Add all tables of the lake, unless it has too many."""
         tables = self._lake.tables() if self._told else []
-        if len(tables) <= ALL_AT_ONCE:
-            for parts in tables:
-                # A table that cannot be added only matters to a query that names it.
-                with contextlib.suppress(Exception):
+        foreign = []
+        for parts in tables if len(tables) <= ALL_AT_ONCE else ():
+            # Another table that cannot be added only matters to a query that names it.
+            with contextlib.suppress(Exception):
+                try:
                     self._show(TableName(parts))
+                except EngineError as exc:
+                    foreign.append(str(exc))
+        self.foreign = foreign
 
     def _show(self, table: TableName) -> None:
         parts = table.parts if len(table.parts) == _PARTS else (DEFAULT_SCHEMA, *table.parts)

@@ -1,4 +1,4 @@
-"""Compare the rows of two Spark DataFrames, in which their order does not count.
+"""Compare the rows of two Spark DataFrames, regardless of their order.
 
 Each row becomes JSON text, each text a hash, and the sums of the hashes are compared. Both frames are
 computed once.

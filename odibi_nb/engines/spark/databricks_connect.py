@@ -1,7 +1,7 @@
 """Open a session on a Databricks cluster or on serverless compute, through Databricks Connect.
 
 Databricks Connect is a library of Databricks. It brings a ``pyspark`` of its own, which takes the place of
-Apache Spark's, and its version must not be newer than the runtime's. So it is no extra of this package.
+Apache Spark's, and its version must not be newer than the runtime's. So it is not an extra of this package.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ OPTIONS = ("profile", "cluster", "serverless")
 
 @dataclass(frozen=True, kw_only=True)
 class Workspace:
-    """A place of a Databricks session, from the environment's ``spark``.
+    """The workspace and compute of a Databricks session, from the environment's ``spark``.
 
     Attributes:
         profile: profile of the file ``~/.databrickscfg``; "" for Databricks' own search.

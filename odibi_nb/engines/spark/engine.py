@@ -72,6 +72,7 @@ from odibi_nb.storage import spark_names
 from odibi_nb.storage.spark_names import identifier_at, identifier_of
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
@@ -249,6 +250,11 @@ class SparkEngine(
         targets = {table.key: self._target(table) for table in tables}
         return {**found, **spark_versions.newest_versions(targets)}
 
+    def committed_at(self, table: TableName, version: int) -> dt.datetime | None:
+        if not self._lake.is_local:
+            return None
+        return delta_versions.committed_at(self._lake.uri(table), version)
+
     def commits(self, table: TableName, *, down_to: int = 0) -> list[TableCommit]:
         options = {} if self._lake.is_local else self._storage_options
         if not isinstance(self._lake, CatalogLake) and options is not None:
@@ -368,6 +374,17 @@ class SparkEngine(
         with contextlib.suppress(Exception):  # the name is not a table or view
             return bool(self.connection.spark.catalog.getTable(backticked(name)).isTemporary)
         return False
+
+    def shadowed(self) -> list[str]:
+        """Return a message for each table of the lake whose name belongs to another lake's table in the catalog.
+
+        Queries of the engine are refused there. The session's own ``spark.sql`` reads the other table.
+        """
+        if self._catalog is None:
+            return []
+        with contextlib.suppress(Exception):  # a session that has ended reads no table
+            self._show_all(self._catalog)
+        return [f"spark.sql and spark.table read another table: {x}" for x in self._catalog.foreign]
 
     def _show_all(self, catalog: SparkCatalog) -> None:
         catalog.show_all()

@@ -318,6 +318,11 @@ def _with_types(frame: Any, types: Mapping[str, str], shown: str, *, plain: bool
         declared = types.get(name, usual)
         if kind == "boolean" and declared not in {"boolean", "string"}:
             raise DataError(f"{shown}, column {name!r}: boolean does not fit type {declared}")
+        if kind in _TIMES and (declared in _NUMBERS or declared.startswith("decimal")):
+            raise DataError(
+                f"{shown}, column {name!r}: {kind} does not fit type {declared}: a time has no number "
+                "without a unit and a first day"
+            )
         if declared in _TIMES and (kind in _NUMBERS or kind.startswith("decimal")):
             raise DataError(
                 f"{shown}, column {name!r}: {kind} does not fit type {declared}: a number has no "

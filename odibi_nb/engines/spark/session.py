@@ -153,7 +153,7 @@ def _wanted(place: Place) -> tuple[str | Workspace | None, dict[str, str]]:
     where = f"$.environments.{place.env}.spark"
     own = {name: raw.pop(name) for name in OPTIONS if remote == DATABRICKS and name in raw}
     problems = [
-        Problem(f"{where}.{name}", "is no Spark setting: expected 'remote' or 'spark.…'")
+        Problem(f"{where}.{name}", "is not a Spark setting: expected 'remote' or 'spark.…'")
         for name in raw
         if not name.startswith("spark.")
     ]
@@ -173,7 +173,8 @@ def _wanted(place: Place) -> tuple[str | Workspace | None, dict[str, str]]:
 
 
 def _recognized(connection: Connection) -> Connection:
-    """Return *connection* with the kind `SAIL` if Sail answers behind it: its names and commands differ.
+    """Return *connection*. If Sail answers behind it, its kind becomes `SAIL`, because names and commands
+    differ.
 
     A user can open a session on Sail, and the URL of a manifest can be that of a Sail server.
     """
@@ -277,7 +278,7 @@ def _remote(place: Place, url: str, settings: Mapping[str, str]) -> Connection:
 
 
 def _on_databricks(workspace: Workspace, settings: Mapping[str, str]) -> Connection:
-    """Return a session of Databricks, whose catalogs have tables of others, too: it is not ours alone."""
+    """Return a Databricks session. It is not ours alone, because its catalogs also have other people's tables."""
     key = (CONNECT, workspace, tuple(sorted(settings.items())))
     if key in _own and not is_stopped(_own[key].spark):
         return _own[key]

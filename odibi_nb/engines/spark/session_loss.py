@@ -33,7 +33,7 @@ def is_stopped(spark: Any) -> bool:
 
 
 def close_without_asking(spark: Any) -> None:
-    """Close a Connect session whose server has ended; else pyspark would return it as the active one."""
+    """Close a Connect session whose server has ended. Otherwise pyspark would return it as the active session."""
     spark.release_session_on_close = False
     with contextlib.suppress(Exception):
         spark.stop()

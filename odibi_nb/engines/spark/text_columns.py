@@ -51,8 +51,15 @@ def _fact(column: str) -> str:
         f"WHEN try_cast({number} AS bigint) IS NOT NULL THEN {_WHOLE} "
         f"WHEN length(regexp_replace({number}, '^[+-]', '')) <= {WIDEST} THEN {_WIDE} "
         f"ELSE {_WIDER} END "
-        f"WHEN {number} RLIKE {spark_literal(NUMBER)} THEN {_NUMBER} ELSE {_TEXT} END"
+        f"WHEN {number} RLIKE {spark_literal(NUMBER)} AND NOT {_too_large(number)} THEN {_NUMBER} "
+        f"ELSE {_TEXT} END"
     )
+
+
+def _too_large(number: str, kind: str = "double") -> str:
+    """Return a SQL condition that a float of the text *number* would be infinite, unlike the text."""
+    infinite = f"abs(try_cast({number} AS {kind})) = CAST('Infinity' AS {kind})"
+    return f"(lower({number}) NOT LIKE '%inf%' AND {infinite})"
 
 
 def _kind(facts: int) -> str:
@@ -100,7 +107,8 @@ def recast(name: str, found: str, kind: str, place: str) -> str:
     if found == "string":
         fits = _fits(column, value, kind)
     elif kind in _FLOATS:  # floats may round, as in the pandas engine
-        fits = f"{value} IS NOT NULL"
+        text = f"CAST({column} AS string)"
+        fits = f"({value} IS NOT NULL AND NOT {_too_large(text, kind)})"
     elif kind == "boolean":
         fits = f"{column} IN (0, 1)"
     else:
@@ -134,6 +142,8 @@ def _widest(kind: str) -> str:
 
 def _fits(text: str, value: str, kind: str) -> str:
     """Return a SQL condition that *value* equals *text* exactly, because a cast to decimals rounds."""
+    if kind in _FLOATS:
+        return f"({value} IS NOT NULL AND NOT {_too_large(text, kind)})"
     if not kind.startswith("decimal"):
         return f"{value} IS NOT NULL"
     wide = f"try_cast({text} AS {_widest(kind)})"

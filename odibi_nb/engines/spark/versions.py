@@ -127,7 +127,7 @@ def _commit(key: str, row: Mapping[str, Any]) -> TableCommit:
 
 
 def _rows_moved(row: Mapping[str, Any]) -> tuple[int | None, int | None]:
-    """Return the numbers of rows in the added and removed files, as far as the commit's metrics have them."""
+    """Return the numbers of rows in the added and removed files; None for numbers that the metrics lack."""
     metrics: dict[str, int] = {}
     for name, value in (row.get("operationMetrics") or {}).items():
         with contextlib.suppress(TypeError, ValueError):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.text.counts import counted
+from odibi_nb.core.text.redaction import redact
 from odibi_nb.core.text.spark_errors import is_conflict
 from odibi_nb.core.text.sql_text import backticked
 from odibi_nb.engines import output_rules
@@ -338,7 +339,7 @@ def check_unique(frame: Any, output: Output) -> None:
     if twice:
         shown = twice[: output_rules.SAMPLES]
         samples = [
-            ", ".join(f"{key}={row[i]!r}" for i, key in enumerate(output.keys))
+            ", ".join(f"{key}={redact(row[i], key)!r}" for i, key in enumerate(output.keys))
             + f" ({counted(row[-1], 'row')})"
             for row in shown
         ]

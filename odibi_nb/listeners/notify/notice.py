@@ -121,7 +121,7 @@ class NoticeWriter:
         return self._notice("run_abandoned", title, run_id, made)
 
     def test(self) -> Notice:
-        """Return a message that only shows that a channel works."""
+        """Return a message that tests whether a channel works."""
         made = {"message": "This channel works. No run has failed."}
         return self._notice("run_finished", "test of notifications", "", made)
 

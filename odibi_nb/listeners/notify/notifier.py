@@ -29,7 +29,7 @@ class RunNotifier:
     """A view of runs that writes messages for the channels of *place*, and sends them.
 
     The run never waits for a receiver. After its end, `finish` waits a short time, because a process may
-    end with the run. A message that is still in the outbox then is sent by the next start.
+    end with the run. The next start sends the messages that are still in the outbox then.
     """
 
     def __init__(self, place: Place) -> None:
@@ -49,12 +49,12 @@ class RunNotifier:
     # -- a view of a run -----------------------------------------------------------------------
 
     def on_plan(self, plan: RunPlan) -> None:
-        """Forget the failed rows of the run before."""
+        """Forget the failed rows of the previous run."""
         del plan
         self._failed.clear()
 
     def on_event(self, event: RunEvent) -> None:
-        """Write the message about *event*, if it has one."""
+        """Write the message about *event*, if the event has one."""
         payload = event.payload
         run_id = str(payload.get("run_id"))
         if event.type is EventType.TRANSFORM_FAILURE:
@@ -104,7 +104,7 @@ class RunNotifier:
         return [*self._problems, *(text for text in found if text)]
 
     def finish_by_channel(self, patience: float) -> dict[str, str]:
-        """Do what `finish` does for at most *patience* seconds, and return the warning about each channel, or ""."""
+        """Do the same as `finish` for at most *patience* seconds, and return each channel's warning, or ""."""
         deadline = time.monotonic() + patience
         found = dict.fromkeys(self._workers, "")
         for name, worker in self._workers.items():

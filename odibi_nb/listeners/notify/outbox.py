@@ -53,7 +53,7 @@ class _Written(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """Times at which a channel got messages, and the time before which its receiver wants none."""
+    """The times at which a channel got messages, and the time until which its receiver wants none."""
 
     sent: tuple[float, ...] = ()
     not_before: float = 0.0
@@ -113,12 +113,12 @@ class Outbox:
         new.replace(folder / f"{key}.{TODO}")
 
     def is_here(self, run_id: str) -> bool:
-        """Return True if the run's folder is on this machine. Another machine's id may be any text."""
+        """Return True if the run's folder is on this machine. An id from another machine may be any text."""
         own = runs_folder(self._state_dir) / run_id
         return run_id != ".." and own.name == run_id and own.is_dir()
 
     def _folder(self, run_id: str) -> Path:
-        """Return the folder beside the run's journal, or for a run of another machine one of its own."""
+        """Return a folder beside the run's journal; for a run of another machine, a separate folder."""
         if self.is_here(run_id):
             return runs_folder(self._state_dir) / run_id / FOLDER
         digest = hashlib.blake2b(run_id.encode(), digest_size=8).hexdigest()

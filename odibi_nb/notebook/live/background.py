@@ -111,7 +111,7 @@ class BackgroundRun:
             OdibiError: if the run could not start or continue.
         """
         if not self._shown.wait(timeout):
-            raise TimeoutError(f"{self.name} still goes on")
+            raise TimeoutError(f"{self.name} is still in progress")
         if self._result is None:
             assert self._raised is not None
             raise self._raised

@@ -1,4 +1,4 @@
-"""Buttons that cancel a run from its picture, or a hint about ■ if the kernel gets no clicks."""
+"""Buttons that cancel a run from its picture, and a hint about ■ for kernels that get no clicks."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ PRESSES = (
     ("Abandon running rows", "End the run now, without its running rows"),
 )
 """Label and tooltip of a button: the effect of its next press, by the number of requests so far."""
-GIVEN_UP = ("Abandoning …", "Nothing more can be asked for")
+GIVEN_UP = ("Abandoning …", "Nothing more can be requested")
 HINTS = ("■ cancels", "■ again stops running rows", "■ again abandons running rows")
 
 
-PROBES = 20
-"""Maximum number of probes that test whether clicks reach the kernel: about five seconds."""
+PROBES, LATER = 20, 8
+"""Pictures with a probe that tests whether clicks reach the kernel: the first ones, and each eighth one after them.
+
+There are four pictures a second. A slow page shows the first one after many seconds.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class Cancelling:
     """The functions that cancel a run in progress.
 
     Attributes:
-        ask: requests cancellation, harder each time; returns True if a run received the request. Any
+        ask: requests cancellation, each call more forcefully; returns True if a run received the request. Any
             thread can call it.
         may_hear: returns True if the front end may be able to reach the kernel while the cell runs.
     """
@@ -59,7 +62,8 @@ class CancelButton:
         import ipywidgets
 
         self._cancelling = cancelling
-        self._level = self._requested = self._probes = 0
+        self._level = self._requested = self._pictures = 0
+        self._plays = False
         label, tooltip = PRESSES[0]
         self.heard = False
         self.widget = ipywidgets.Button(
@@ -86,10 +90,12 @@ class CancelButton:
 
     def _probe(self) -> None:
         """Ask the page for a message. It answers a change, so only after the widget is in the page."""
-        if self._probes < PROBES and self._cancelling.may_hear():
-            self._probes += 1
+        self._pictures += 1
+        is_due = self._pictures <= PROBES or self._pictures % LATER == 0
+        if is_due and self._cancelling.may_hear():
+            self._plays = not self._plays
             playing = "playing" if self.probe.has_trait("playing") else "_playing"  # ipywidgets 7
-            setattr(self.probe, playing, self._probes % 2 == 1)
+            setattr(self.probe, playing, self._plays)
 
     def _answered(self, _change: Any) -> None:
         self.heard = True
@@ -104,10 +110,10 @@ class CancelButton:
 class EndButton:
     """A button that cancels a background run, and shows the effect of its next press.
 
-    Unlike `CancelButton` it works wherever widgets do, because no cell keeps the kernel busy.
+    Unlike `CancelButton`, this button works wherever widgets do, because no cell keeps the kernel busy.
 
     Args:
-        cancel: requests cancellation, harder each time.
+        cancel: requests cancellation, each call more forcefully.
     """
 
     def __init__(self, cancel: Callable[[], None]) -> None:
@@ -132,8 +138,9 @@ class EndButton:
 def heed_front_end(widget: Any) -> None:
     """Handle messages to *widget* in the shell that received them, not in the shell that created the widget.
 
-    From version 7.4 on, ipykernel sends them to the shell that last used the widget, which is busy
-    with the cell. The attribute that this sets is private. A browser test presses the button, to notice if it is removed.
+    From version 7.4 on, ipykernel sends them to the shell that last used the widget, which is busy with the
+    cell. This function sets a private attribute. A browser test presses the button, and fails if ipykernel
+    removes the attribute.
     """
     if hasattr(widget.comm, "_reply_subshell_for"):
         widget.comm._reply_subshell_for = lambda _data, default: default  # noqa: SLF001  see above

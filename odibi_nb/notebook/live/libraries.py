@@ -1,4 +1,5 @@
-"""Import the libraries that draw a live run, on a thread of their own: a run never waits for its picture.
+"""Import the libraries that draw a live run on a thread of their own, so that a run never waits for its
+picture.
 
 Plotly's figure takes more than a second of processor time to import. The thread begins after the plan
 is made. `import_late` is not used, because an engine that imports its own library would wait for Plotly.
@@ -73,7 +74,8 @@ class Libraries:
                 importlib.import_module(MODULES[name])
 
     def before_fork(self) -> None:
-        """Let an import end. In the child it would stay incomplete, and its module locked.
+        """Wait for an import in progress to end. In the child the import would stay incomplete, and its module
+        locked.
 
         The wait has a limit: the forking thread may be inside an import that ours waits for.
         """
@@ -81,24 +83,24 @@ class Libraries:
         self._held = self._importing.acquire(timeout=PATIENCE_SECONDS)
 
     def after_fork(self) -> None:
-        """Let imports go on, in the parent and in the child."""
+        """Let imports continue, in the parent and in the child."""
         if self._held:
             self._held = False
             self._importing.release()
 
 
 class _Rests:
-    """A finder that finds nothing, and rests before each module that the thread of its creation imports.
+    """A finder that finds nothing. It pauses before each module that the thread of its creation imports.
 
     Args:
-        hurry: ends all rests.
+        hurry: ends all pauses.
     """
 
     def __init__(self, hurry: threading.Event) -> None:
         self._thread, self._hurry = threading.get_ident(), hurry
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        """Rest, and leave the module to the other finders."""
+        """Pause, and leave the module to the other finders."""
         del name, path, target
         if threading.get_ident() == self._thread:
             self._hurry.wait(REST_SECONDS)

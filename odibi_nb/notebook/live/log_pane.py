@@ -23,7 +23,7 @@ MAX_OFFERED = 1_000
 
 
 class LogPane:
-    """A box to choose a transformation, with its log below. Only the chosen log is read.
+    """A box with a list of transformations, and the log of the chosen one below. No other log is read.
 
     Args:
         state_dir: the folder in which the project stores the journals of its runs.

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from odibi_nb.notebook.environment import HTML, PLOTLY, WIDGETS
@@ -21,10 +22,11 @@ from odibi_nb.views.run.head import (
     counts_html,
     name_html,
     now_html,
+    tell_html,
     title_html,
 )
 from odibi_nb.views.run.run_page import chart_html, framed_summary_html
-from odibi_nb.views.run.table import column_widths, table_html, table_parts
+from odibi_nb.views.run.table import column_widths, hold_html, table_html, table_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 FEW_ROWS = 60
 """Maximum number of rows in a table that is repainted during the run."""
+TABLE_SECONDS = TITLE_SECONDS = 1.0
+"""Seconds between two drawings of a table that does not show all rows, and between two titles of the page."""
 PANE_SECONDS = 1.0
 """A run shorter than this gets no log pane. The page would report an error for a widget that it is
 still creating when the bundles of the end replace all widgets.
@@ -45,9 +49,13 @@ _ROOM_RIGHT = {"padding": "0 20px 0 0"}
 """The room that JupyterLab leaves right of saved HTML: with it, lines break in the same places."""
 _CHANGING = ("x", "base", "y", "customdata", "ids", "showlegend", "text")
 """Keys of a trace that change during a run."""
-_LAYERS_STYLE = (
-    "<style>.odibi-layers>*{pointer-events:none}.odibi-layers rect{pointer-events:auto}</style>"
+LIVE = "odibi-live"
+"""The CSS class of the parts of a live run."""
+_LIVE_STYLE = (
+    "<style>.odibi-layers>*{pointer-events:none}.odibi-layers rect{pointer-events:auto}"
+    ".odibi-live>.widget-hbox>.widget-html>.widget-html-content{min-width:0}</style>"
 )
+"""Without the last rule, a long line of the head is as wide as its text, and its box cuts it without an ellipsis."""
 
 
 class Picture(Protocol):
@@ -110,8 +118,8 @@ class Chart(Protocol):
     def paint(self, snapshot: RunSnapshot) -> None:
         """Send the changes to the page."""
 
-    def end(self, snapshot: RunSnapshot, whole: str) -> None:
-        """Show the end of the run; *whole* is the chart as HTML, as the notebook stores it."""
+    def end(self, snapshot: RunSnapshot) -> None:
+        """Show the end of the run."""
 
 
 class WidgetPicture(Picture):
@@ -142,6 +150,8 @@ class WidgetPicture(Picture):
         self._widths: dict[str, float] = {}
         self._above_table: Any = None
         self._pane: LogPane | None = None
+        self._early_choice = ""
+        self._drawn = self._titled = 0.0
 
     @property
     def unfolded(self) -> str:
@@ -155,24 +165,27 @@ class WidgetPicture(Picture):
         import ipywidgets
 
         self._summary = _html_widgets(_head(snapshot, _hint(self._cancelling, snapshot)))
-        name, bar, counts, clock, now, title = self._summary
+        name, bar, counts, clock, now, tell, title = self._summary
         title.layout = {"display": "none"}
         name.layout = _ONE_LINE
+        tell.layout = {"margin": "0", "flex": "0 0 auto"}
         now.layout = {**_ONE_LINE, "flex": "1 1 0"}
         self._head = ipywidgets.HBox([name], layout=_NAME_LINE)
         if self._cancelling is not None:
             self._button = CancelButton(self._cancelling)
             self._head.children = (name, self._button.probe)
-        line = ipywidgets.HBox([clock, now], layout={"grid_gap": "0 16px"})
-        head = ipywidgets.VBox([self._head, bar, counts, line, title], layout=_ROOM_RIGHT)
-        self._pane = None if self._state_dir is None else LogPane(self._state_dir, snapshot)
+        line = ipywidgets.HBox([clock, now, tell], layout={"grid_gap": "0 16px"})
+        hidden = (title, _another(title, _LIVE_STYLE + hold_html()))
+        head = ipywidgets.VBox([self._head, bar, counts, line, *hidden], layout=_ROOM_RIGHT)
+        self._pane = None
         chart = self._chart.make(snapshot, self._choose_log)
         self._widths = column_widths(snapshot.rows)
         self._above_table = ipywidgets.VBox()
         self._table = _html_widgets(self._table_parts(snapshot), flex="0 0 auto")
         self._table[0].add_class("odibi-top")
         table = ipywidgets.VBox(self._table, layout={"max_height": "60vh", "overflow": "auto"})
-        return head, chart, ipywidgets.VBox((self._above_table, table), layout=_ROOM_RIGHT)
+        below = ipywidgets.VBox((self._above_table, table), layout=_ROOM_RIGHT)
+        return head.add_class(LIVE), chart.add_class(LIVE), below.add_class(LIVE)
 
     def paint(self, snapshot: RunSnapshot) -> None:
         self._paint_head(snapshot)
@@ -184,14 +197,15 @@ class WidgetPicture(Picture):
 
         A reloaded page does not receive them, so the widgets show the end as well.
         """
-        bundles = summary_and_chart(snapshot)
         self._paint_head(snapshot)
-        self._chart.end(snapshot, bundles[1]["text/html"])
+        self._chart.end(snapshot)
         self._paint_table(snapshot)
-        self._surface.show(bundles)
+        self._surface.show(summary_and_chart(snapshot))
 
     def _choose_log(self, transformation_id: str) -> None:
-        if self._pane is not None:
+        if self._pane is None:
+            self._early_choice = transformation_id
+        else:
             self._pane.choose(transformation_id)
 
     def _paint_head(self, snapshot: RunSnapshot) -> None:
@@ -200,21 +214,40 @@ class WidgetPicture(Picture):
             name = self._summary[0]
             self._head.children = (name, *([self._button.widget] if heard else []))
         hint = "" if heard else _hint(self._cancelling, snapshot)
-        _fill(self._summary, _head(snapshot, hint))
+        *parts, title = _head(snapshot, hint)
+        if snapshot.live and snapshot.elapsed - self._titled < TITLE_SECONDS:
+            title = self._summary[-1].value
+        else:
+            self._titled = snapshot.elapsed
+        _fill(self._summary, (*parts, title))
+
+    def _is_due(self, snapshot: RunSnapshot) -> bool:
+        """Return True if the table is drawn now. Of many rows the table shows a few, and they change once a second."""
+        rest = 0.0 if len(snapshot.rows) <= FEW_ROWS or not snapshot.live else TABLE_SECONDS
+        if snapshot.elapsed - self._drawn < rest:
+            return False
+        self._drawn = snapshot.elapsed
+        return True
 
     def _table_parts(self, snapshot: RunSnapshot) -> list[str]:
         buttons = bool(self._above_table.children)
         return table_parts(snapshot, FEW_ROWS, buttons=buttons, widths=self._widths)
 
     def _paint_table(self, snapshot: RunSnapshot) -> None:
+        if not self._is_due(snapshot):
+            return
         _fill(self._table, self._table_parts(snapshot))
-        if self._pane is None:
+        if self._state_dir is None:
             return
         if self._button is not None and not self._button.heard:
             return  # the kernel would not receive the choice of a log
-        if not self._above_table.children:
+        if self._pane is None:
             if snapshot.elapsed < PANE_SECONDS:
                 return
+            # Made when it is shown: its widgets and ids are a third of the work of the first picture.
+            self._pane = LogPane(self._state_dir, snapshot)
+            if self._early_choice:
+                self._pane.choose(self._early_choice)
             self._above_table.children = (self._pane.widget,)
         self._pane.paint(snapshot)
 
@@ -225,7 +258,6 @@ class SvgChart(Chart):
     def __init__(self) -> None:
         self._layers: GanttLayers | None = None
         self._pictures: Sequence[Any] = ()
-        self._box: Any = None
 
     def make(self, snapshot: RunSnapshot, choose_log: Callable[[str], None]) -> Any:
         import ipywidgets
@@ -234,22 +266,20 @@ class SvgChart(Chart):
         self._layers = GanttLayers(len(snapshot.rows))
         self._pictures = _html_widgets(self._layers.update(snapshot), grid_area="chart")
         # All pictures share one grid cell, so they overlap without positions of their own.
-        self._box = ipywidgets.GridBox(
-            (_another(self._pictures[0], _LAYERS_STYLE), *self._pictures),
+        box = ipywidgets.GridBox(
+            self._pictures,
             layout={"grid_template_areas": "'chart'", "grid_template_columns": "100%"},
         )
-        return self._box.add_class("odibi-layers")
+        return box.add_class("odibi-layers")
 
     def paint(self, snapshot: RunSnapshot) -> None:
         assert self._layers is not None
         _fill(self._pictures, self._layers.update(snapshot))
 
-    def end(self, snapshot: RunSnapshot, whole: str) -> None:
+    def end(self, snapshot: RunSnapshot) -> None:
+        """Draw the last bars. A drawing of many rows keeps its scale: with another, all its layers would change."""
         assert self._layers is not None
-        if self._layers.tooltips:
-            self.paint(snapshot)
-        else:  # at its end a run has another scale, and all layers of many rows would be drawn again
-            self._box.children = (_another(self._pictures[0], whole),)
+        self.paint(snapshot if self._layers.tooltips else replace(snapshot, status="running"))
 
 
 class PlotlyChart(Chart):
@@ -291,8 +321,7 @@ class PlotlyChart(Chart):
                     figure.layout[key] = now["layout"][key]
         self._drawn = now
 
-    def end(self, snapshot: RunSnapshot, whole: str) -> None:
-        del whole
+    def end(self, snapshot: RunSnapshot) -> None:
         self.paint(snapshot)
 
 
@@ -322,11 +351,11 @@ class BestChart(Chart):
         self._box.children = (chart.make(snapshot, self._choose_log),)
         self._chart = chart
 
-    def end(self, snapshot: RunSnapshot, whole: str) -> None:
+    def end(self, snapshot: RunSnapshot) -> None:
         if LIBRARIES.ready(PLOTLY):
             self.paint(snapshot)
         else:
-            self._chart.end(snapshot, whole)
+            self._chart.end(snapshot)
 
 
 def _head(snapshot: RunSnapshot, hint: str) -> tuple[str, ...]:
@@ -337,6 +366,7 @@ def _head(snapshot: RunSnapshot, hint: str) -> tuple[str, ...]:
         counts_html(snapshot),
         clock_html(snapshot, hint),
         now_html(snapshot),
+        tell_html(snapshot),
         title_html(snapshot),
     )
 

@@ -50,11 +50,13 @@ class Surface(Protocol):
         """Show why the run failed: below its picture if it had *started*, otherwise instead of it."""
 
     def keep(self, bundle: Bundle) -> None:
-        """Store *bundle* for a page that loses the widgets, if the surface can. Call it first in the cell's thread."""
+        """Store *bundle* for a page that loses its widgets, if the surface can. The first call must come from
+        the cell's thread.
+        """
         del bundle
 
     def live_bundle(self) -> Bundle:
-        """Return a bundle that shows the live run in one more output; empty if that is impossible."""
+        """Return a bundle that shows the live run in a further output; empty if that is impossible."""
 
 
 class CellOutputs(Surface):

@@ -53,8 +53,9 @@ class LiveView(RunState):
         on_paint: called with every painted snapshot, on the thread that paints.
 
     Attributes:
-        cancelling: the way to cancel the run from its picture; to be set before the run begins.
-        state_dir: the folder of the project's journals, the source of row logs; to be set then, too.
+        cancelling: the way to cancel the run from its picture; must be set before the run begins.
+        state_dir: the folder of the project's journals, with the logs of rows; must also
+            be set before the run begins.
     """
 
     def __init__(
@@ -118,7 +119,7 @@ class LiveView(RunState):
             self._end()
 
     def add_details(self, result: RunResult) -> None:
-        """Leave the table of the ended run, with the tracebacks and logs that only *result* contains."""
+        """Show the final table, with the tracebacks and logs that only *result* contains."""
         if self.picture is None:
             return
         with self._harmless():
@@ -128,14 +129,14 @@ class LiveView(RunState):
             self._table_missing = False
 
     def fail(self, title: str, text: str) -> None:
-        """Show why the run could not start, or below its picture why it could not continue."""
+        """Show why the run could not start. If it had started, show below its picture why it could not continue."""
         with self._harmless():
             self.surface.show_error(title, text, started=self._painter is not None)
 
     def close(self) -> None:
-        """Stop painting. Leave the known facts of a run without a last event, or without a result.
+        """Stop painting. If the run has no last event or no result, show the facts that are known.
 
-        Call `add_details` before: the table that is left here has no tracebacks and no logs.
+        Call `add_details` first, because the table that this method shows has no tracebacks and no logs.
         """
         if self._painter is not None and self.give_up():
             self._end()
@@ -145,7 +146,7 @@ class LiveView(RunState):
                 self.surface.show_table(table_bundle(self.snapshot()))
 
     def leave(self) -> None:
-        """Stop painting a run that goes on, and leave its last state."""
+        """Stop painting a run that is still in progress, and leave its last state visible."""
         if self._painter is None or not self.snapshot().live:
             return
         self._end()
@@ -188,7 +189,7 @@ class LiveView(RunState):
             rest = max(PAINT_SECONDS, PAINT_SHARE * (time.perf_counter() - started))
 
     def _paint(self, name: str) -> None:
-        """Draw the run once: as *name*, or as HTML until its library is imported."""
+        """Draw the run once: in the form *name*, or as HTML until the library for that form is imported."""
         snapshot = self.snapshot()
         if name in MODULES and name != self._refused:
             LIBRARIES.fetch(*(WIDGETS, name) if name == PLOTLY else (name,))
@@ -203,7 +204,7 @@ class LiveView(RunState):
         self._on_paint(snapshot)
 
     def _keep(self) -> None:
-        """Store the picture for a page that loses its widgets, now and then: it is stored whole."""
+        """From time to time, store the whole picture for a page that loses its widgets."""
         now = time.monotonic()
         if self._keeps and self._shown in MODULES and now - self._kept >= KEEP_SECONDS:
             self._kept = now

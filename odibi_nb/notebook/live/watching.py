@@ -25,10 +25,10 @@ _watched: dict[str, threading.Event] = {}
 
 
 def watch_in_cell(run: FollowedRun, choose: Callable[[int], str]) -> str:
-    """Show *run* until it ends. Return its status, or "" if this goes on while other cells run.
+    """Show *run* until it ends, and return its status. Return "" if it is shown while other cells run.
 
-    Without widgets only the cell that runs can be drawn, so the cell waits for the end of the run; ■
-    ends the watching, not the run.
+    Without widgets, only the running cell can draw, so the cell waits for the end of the run. ■ ends only
+    the watching.
     """
     stop = threading.Event()
     _watched.pop(run.run_id, stop).set()

@@ -20,7 +20,7 @@ _LINE = (
 _COPY_STYLE = (
     "flex:none;margin:4px 0 4px 4px;padding:4px 8px;cursor:pointer;font-size:var(--jp-ui-font-size1,13px);"
     "border:1px solid var(--jp-border-color2,#bbb);border-radius:2px;line-height:1.4;"
-    "color:var(--jp-ui-font-color1,inherit);background:var(--jp-layout-color1,transparent)"
+    "color:var(--jp-ui-font-color1,inherit);background-color:var(--jp-layout-color1,transparent)"
 )
 # Without the page's permission for the clipboard, the older command copies the selected text.
 _COPY = (

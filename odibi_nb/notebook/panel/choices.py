@@ -100,7 +100,7 @@ class Choices:
 
 
 class Chosen(NamedTuple):
-    """Choices, and the path of their project's manifest."""
+    """The values of the controls, and the path of the project's manifest."""
 
     choices: Choices
     path: Path | None

@@ -1,4 +1,4 @@
-"""The notice of a panel about a run that was cut off, as by a kernel restart, with a button to retry it."""
+"""The panel's notice about a run that was cut off, for example by a kernel restart, with a button to retry it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class CutOffNotice:
-    """The run of a project that was cut off, if it is the newest one, and the offer to retry it.
+    """A notice about a project's newest run if that run was cut off, with an offer to retry it.
 
     Args:
         retry: retries a run, by its id.
@@ -58,7 +58,7 @@ class CutOffNotice:
 
 
 def cut_off_text(run: Row, records: Sequence[Row]) -> str:
-    """Return which run was cut off, when, and how far it had come."""
+    """Return a text about the run that was cut off: which run, when, and how far it was."""
     last = {record["transformation_id"]: record["status"] for record in records}
     lost = sum(status == "ABANDONED" for status in last.values())
     begun = f"of {cell_text(run['start_time'])} " if run.get("start_time") else ""

@@ -1,4 +1,4 @@
-"""The choices of a panel in one line, in place of its controls while a run goes on."""
+"""The choices of a panel in one line, which replaces its controls during a run."""
 
 from __future__ import annotations
 

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _LABEL = "text-align:right;color:var(--jp-ui-font-color1,inherit)"
-TIP = "Run the ticked layers; all of them run where none is ticked"
+TIP = "Run the ticked layers, or all layers if none is ticked"
 
 
 class LayerBoxes:
-    """Checkboxes to choose layers. They are no list, because JupyterLab takes its arrow keys away.
+    """Checkboxes to choose layers. They are not a list, because JupyterLab intercepts the arrow keys of lists.
 
     Args:
         changed: called after every change of the chosen layers.

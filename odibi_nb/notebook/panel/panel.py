@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from odibi_nb.notebook.panel.choices import Choices
 
 USES = (
-    ("panel.result", "the whole RunResult, where panel is what you called this panel"),
+    ("panel.result", "the whole RunResult; panel is your variable for this panel"),
     ("panel.result.to_frame()", "its run log as a DataFrame"),
     ("panel.result.transformations[…].log", "what one transformation printed and logged"),
 )
@@ -295,7 +295,7 @@ class RunPanel:
     def _choose_failed(self) -> None:
         """Choose the unfinished rows of the last run of this panel, or show that none are known."""
         names = self._unfinished()
-        self._buttons.say("" if names else "No unfinished rows of a run of this panel are known.")
+        self._buttons.say("" if names else "This panel has no run with unfinished rows.")
         if names:
             self._form.rows.choose(names)
 

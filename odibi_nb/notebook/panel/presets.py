@@ -1,4 +1,4 @@
-"""A panel's presets: choices of rows that people often need, by one click."""
+"""A panel's presets: common choices of rows, available by one click."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Presets:
         self.widget = labelled(
             w.Dropdown(options=[("choose …", NONE)]),
             "Preset",
-            "Choose rows at once: all, the stale ones, the failed ones, or a layer and those after it",
+            "Choose all rows, stale rows, failed rows, or a layer and the layers after it",
             "auto",
         )
         self.widget.observe(self._on_value, names="value")

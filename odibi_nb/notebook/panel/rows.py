@@ -141,7 +141,7 @@ class RowChooser:
         chosen = f"{len(self.chosen):,} chosen" if self.chosen else "none chosen: all run"
         text = f"{chosen} · {len(self.only.options):,} of {len(self._rows):,} listed"
         if self._more:
-            text += f", {self._more:,} more fit: find them by a part of their id"
+            text += f", {self._more:,} more match: find them by a part of their id"
         self.note.value = note_html(text)
 
     def _on_search(self, _change: Any) -> None:

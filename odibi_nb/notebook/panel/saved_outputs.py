@@ -38,7 +38,7 @@ class KeptOutputs:
 
 
 def kept_bundle(plan: RunPlan | None, result: RunResult | None) -> dict[str, Any]:
-    """Return a bundle of the last result, else of the last preview, else an empty one."""
+    """Return a bundle of the last result; without one, of the last preview; without either, an empty bundle."""
     if result is not None:
         title, html = result.summary().partition("\n")[0], result._repr_html_()
     elif plan is not None:

@@ -28,7 +28,7 @@ PREVIEW, GANTT, RUN_LOG, RESULT = range(len(TITLES))
 MAX_FILTERS = 1_000
 """Maximum number of transformations that the filter of the log offers."""
 EVERYTHING = "everything"
-GOES_ON = "A run goes on. Its result appears here at its end."
+GOES_ON = "A run is in progress. Its result appears here at its end."
 
 
 class PanelTabs(View):
@@ -86,7 +86,7 @@ class PanelTabs(View):
         self.paint_log()
 
     def nothing(self, why: str) -> None:
-        """Show *why* in place of a run."""
+        """Show *why* there is no run."""
         import ipywidgets as w
 
         refill(self.summary)
@@ -126,7 +126,7 @@ class PanelTabs(View):
         self.lines.on_message(level, text)
 
     def _on_filter(self, change: Any) -> None:
-        """Show the filtered lines and open their tab. A click on a row or bar sets the filter, too."""
+        """Show the filtered lines and open their tab. A click on a row or bar also sets the filter."""
         if change["new"]:
             self.open(GANTT)
         self.paint_log()

@@ -35,7 +35,7 @@ class _Record(NamedTuple):
 
     @property
     def blank(self) -> bool:
-        """True if the record has no row."""
+        """True if the record contains no row."""
         return not any(cell.strip() for cell in self.cells)
 
 

@@ -85,7 +85,7 @@ class JsonRows(RowFormat):
         return msgspec.json.format(as_json(rows), indent=2) + "\n"
 
     def revise(self, text: str, revision: Revision) -> str:
-        """Return *text* with *revision* applied, and all other values as they are written."""
+        """Return *text* with *revision* applied. All other values stay as they are written."""
         return with_line_feeds(text, lambda text: self._revised(text, revision))
 
     def _revised(self, text: str, revision: Revision) -> str:
@@ -202,7 +202,7 @@ def _rendered(value: Any, indent: str, *, flat: bool = False) -> str:
 
 
 def _new_row(row: Row, indent: str, *, flat: bool) -> str:
-    """Return the text of a new row: a line for each column, or with *flat* one line for all."""
+    """Return the text of a new row, with one line for each column; if *flat*, with one line for the whole row."""
     row = in_order(row)
     if flat:
         return json.dumps(row, ensure_ascii=False)

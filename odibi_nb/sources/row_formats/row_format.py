@@ -11,7 +11,7 @@ from odibi_nb.core.model.transformation import (
     OPTIONAL_COLUMNS,
     SEED_COLUMNS,
     enabled_from,
-    python_hint,
+    why_not_json,
 )
 from odibi_nb.core.text.json import TwinKeyError, decode_config
 from odibi_nb.errors import Problem, did_you_mean
@@ -64,7 +64,7 @@ def column_of(name: str) -> str:
 
 
 def read_row(item: Any, expected: str, where: str, separator: str) -> tuple[Row, list[Problem]]:
-    """Return the row that a file's *item* holds, and its problems; no columns if it is no object.
+    """Return the row that a file's *item* holds, and its problems; no columns if it is not an object.
 
     Args:
         item: the value that the format's library decoded.
@@ -81,7 +81,7 @@ def read_row(item: Any, expected: str, where: str, separator: str) -> tuple[Row,
 
 
 def unknown_columns(names: Iterable[str], where: str) -> list[Problem]:
-    """Return a problem for each of *names* that is no column of the registry."""
+    """Return a problem for each of *names* that is not a column of the registry."""
     return [
         Problem(where, f"unknown column {name!r}{did_you_mean(name, COLUMNS)}")
         for name in names
@@ -102,20 +102,20 @@ def decoded_row(item: Mapping[str, Any], where: str) -> tuple[Row, list[Problem]
         except TwinKeyError:
             continue  # the text keeps both keys, and a plan reports them
         except ValueError as exc:
-            hint = python_hint(value, JSON_COLUMNS[name])
-            problems.append(Problem(f"{where}{name}", f"{exc}{hint}"))
+            why = why_not_json(value, JSON_COLUMNS[name], exc)
+            problems.append(Problem(f"{where}{name}", why))
     return row, problems
 
 
 def like_before(name: str, value: Any, before: Any) -> Any:
-    """Return *value* for column *name*: a yes or no in the form of the value *before* it."""
+    """Return *value* for column *name*. A yes or no gets the form of the value *before* it."""
     if name == "enabled" and isinstance(before, bool):
         return bool(enabled_from(value))
     return value
 
 
 def with_line_feeds(text: str, revise: Callable[[str], str]) -> str:
-    """Call *revise* with line feeds only, and return its text with the line ends that *text* has."""
+    """Call *revise* on *text* with line feeds only, and restore the line ends of *text* in the result."""
     if "\r\n" not in text or text.count("\n") > text.count("\r\n"):
         return revise(text)
     return revise(text.replace("\r\n", "\n")).replace("\n", "\r\n")

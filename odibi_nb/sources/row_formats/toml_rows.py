@@ -68,7 +68,7 @@ class TomlRows(RowFormat):
         return self.revise("", Revision(inserts=rows))
 
     def revise(self, text: str, revision: Revision) -> str:
-        """Return *text* with *revision* applied, and comments and order as they are."""
+        """Return *text* with *revision* applied. Comments and order stay."""
         return with_line_feeds(text, lambda text: self._revised(text, revision))
 
     def _revised(self, text: str, revision: Revision) -> str:
@@ -124,7 +124,7 @@ def _blocks(text: str) -> tuple[str, list[_Block]]:
 
 
 def _without_tail(text: str) -> tuple[str, str]:
-    """Return *text* without its last blank lines and comments, and these."""
+    """Split *text* before its last blank lines and comments, and return both parts."""
     lines = text.splitlines(keepends=True)
     end = len(lines)
     while end and (not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#")):
@@ -169,7 +169,9 @@ def _set(table: Any, columns: Mapping[str, Any]) -> None:
 
 
 def _revise(table: Any, name: str, new: Any) -> None:
-    """Set *name* in *table*; in a table, only the keys that differ, so that others keep their comments."""
+    """Set *name* in *table*. If the value is a table, set only the keys that differ, so that the others keep
+    their comments.
+    """
     inner = table.get(name)
     if not (isinstance(inner, dict) and isinstance(new, dict)):
         table[name] = _inline(new)

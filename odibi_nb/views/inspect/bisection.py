@@ -43,7 +43,7 @@ class BisectionView:
 
     @property
     def exit_code(self) -> int:
-        """0 if a commit was found, else 1."""
+        """Exit code: 0 if a commit was found, otherwise 1."""
         return 0 if self.result.culprit is not None else 1
 
     def _title(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +25,16 @@ _NOTHING = (
 
 @dataclass(frozen=True, repr=False)
 class CausesView:
-    """The result of ``why``. Has a rich display; `result` has the facts."""
+    """The result of ``why``. Has a rich display; `result` has the facts.
+
+    Attributes:
+        make_frame: makes a DataFrame from columns and rows.
+        bisect: the command that finds the commit of an input, as a person types it here.
+    """
 
     result: Causes
     make_frame: Callable[..., Any]
+    bisect: str
 
     def __repr__(self) -> str:
         lines = [self._title(), self._likeliest()]
@@ -88,7 +93,7 @@ class CausesView:
         if self.result.unknown:
             yield f"unknown: {'; '.join(self.result.unknown)}"
         if any(cause.kind == "input" for cause in self.result.causes):
-            yield f"to find the commit: %odibi bisect {shlex.quote(self.result.transformation_id)}"
+            yield f"to find the commit: {self.bisect}"
 
 
 def _one_line(text: str) -> str:

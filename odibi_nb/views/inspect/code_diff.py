@@ -1,4 +1,4 @@
-"""A unified diff of source text in colour. The signs + and - stay, so that colour is never alone."""
+"""A unified diff of source text in colour. The signs + and - remain, so colour never is the only mark."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ _BOX = (
     "font-size:var(--jp-code-font-size,13px);line-height:1.4"
 )
 _STYLES = {
-    "+": ("ins", "background:rgba(46,158,79,.22);border-left:3px solid #2e9e4f"),
-    "-": ("del", "background:rgba(217,67,59,.2);border-left:3px solid #d9433b"),
+    "+": ("ins", "background-color:rgba(46,158,79,.22);border-left:3px solid #2e9e4f"),
+    "-": ("del", "background-color:rgba(217,67,59,.2);border-left:3px solid #d9433b"),
 }
 
 

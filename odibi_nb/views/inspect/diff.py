@@ -50,7 +50,7 @@ class Diff:
 
     @property
     def exit_code(self) -> int:
-        """1 if a table cannot be compared, otherwise 0."""
+        """Exit code: 1 if a table cannot be compared, otherwise 0."""
         return int(bool(self.failures))
 
     def to_frame(self) -> Any:
@@ -113,7 +113,7 @@ class Diff:
         return block(*parts)
 
     def _parted(self) -> tuple[list[TableDiff], list[TableDiff]]:
-        """Return the tables to show one by one, and the equal ones to fold. A single equal table is not folded."""
+        """Return the tables to show one by one, and the equal tables to fold. A single equal table is not folded."""
         equal = [diff for diff in self.tables.values() if not diff]
         if len(equal) < _FEWEST_FOLDED:
             return [*self.tables.values()], []

@@ -41,7 +41,7 @@ class RegistryEdit:
         return f"{self.where}: {', '.join(words)}"
 
     def _shown_diff(self) -> str:
-        rest = "\n… the diff goes on: `registry list` shows all rows"
+        rest = "\n… the diff continues: `registry list` shows all rows"
         return f"{self.diff}{rest if self.cut else ''}"
 
     def __repr__(self) -> str:

@@ -7,6 +7,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.running.kept_failures import FAILURES
 from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.spark_errors import trace_apart
 from odibi_nb.errors import TrialFailedError
@@ -14,7 +15,7 @@ from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import block, folded, head, pre
 from odibi_nb.views.inspect.code_diff import code_diff_html
 from odibi_nb.views.inspect.table_change import change_html, change_text
-from odibi_nb.views.next_steps import STYLE, cell_button, command, steps_html
+from odibi_nb.views.next_steps import HIDDEN, STYLE, cell_button, command, steps_html
 from odibi_nb.views.status_style import STATUS_STYLES
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Trial:
         headline: the error in a line or two.
         traceback: its text, from the user's code on.
         log: the text that it printed and logged.
-        duration_seconds: of the call; `expected_seconds` is the median of its last successes.
+        duration_seconds: duration of the call; `expected_seconds` is the median of the row's last successes.
         rows_in, rows_out: rows read and written, if known.
         outputs: table to the captured DataFrame.
         changes: table to the changes that a write would make.
@@ -125,7 +126,7 @@ class Trial:
         how = (
             "ran"
             if self.succeeded
-            else "was left in the debugger"
+            else "was quit in the debugger"
             if self._debugger_quit
             else "failed"
         )
@@ -133,7 +134,7 @@ class Trial:
 
     def _what_was_written(self) -> str:
         if not self.not_held_back:
-            unknown = f" as far as can be seen: not in {self.unwatched:,} of the tables"
+            unknown = f", but {counted(self.unwatched, 'table')} could not be checked"
             return "nothing was written" + (unknown if self.unwatched else "")
         own = [table for table in self.moved if not table.run_id]
         written = [table for table in own if not table.removed]
@@ -143,8 +144,8 @@ class Trial:
         versions = [f"{t.name} {t.version}" for t in written if t.version is not None]
         now = f" (now at version: {', '.join(versions)})" if versions else ""
         return (
-            f"{' and '.join(changes)}, by the function itself or by another writer{now}: a try holds back "
-            "returned frames and context.write, not writes past the context"
+            f"{' and '.join(changes)}, by the function itself or by another writer{now}: a try captures "
+            "returned frames and context.write, but no other writes"
         )
 
     def _meanwhile(self) -> list[str]:
@@ -160,7 +161,8 @@ class Trial:
                 parts.append(
                     f"({counted(len(trace.splitlines()), 'more line')} of Spark's: .traceback)"
                 )
-            parts.append(f"look into it: %odibi debug {shlex.quote(self.transformation_id)}")
+            if FAILURES.limit:  # a shell has ended before it could open the frames
+                parts.append(f"to debug it: %odibi debug {shlex.quote(self.transformation_id)}")
         elif self.error is not None and not self._debugger_quit:
             parts.append(self.headline)
         if self.log:
@@ -223,7 +225,7 @@ class Trial:
         return problems or ([f"to write it: {asked}"] if asked else [])
 
     def _apply_html(self) -> str:
-        """Return the question whether to write the module, in a fold that opens on a click or Enter."""
+        """Return the question whether to write the module, folded until a click or Enter opens it."""
         if self.edit is None:
             return ""
         if self.edit.problems:
@@ -236,13 +238,13 @@ class Trial:
         tip = f"Write {self.edit.source.file}"
         buttons = cell_button("Write it", tip, apply, run=True) + cell_button(
             "Write it and retry",
-            f"{tip}, then run again what did not succeed in the last run",
+            f"{tip}, then retry the unfinished rows of the last run",
             f"{apply}\n{retry}",
             run=True,
         )
         question = f"Change {file} as shown ({self.edit.size})? "
         summary = f"<summary title='Asks before it writes'>Apply to {escape(file)}</summary>"
-        fold = f"<details hidden>{summary}<p>{escape(question)}</p>{buttons}</details>"
+        fold = f"<details {HIDDEN}>{summary}<p>{escape(question)}</p>{buttons}</details>"
         return STYLE + steps_html([fold], [asked, retry])
 
     def _log_lines(self) -> list[str]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 COLUMNS = ("expected", "starts", "ends", "critical")
 CRITICAL = "◆ critical"
 MAKESPAN_COLUMNS = ("workers", "layer by layer", "graph", "at least")
-SCHEDULE_NAMES = {"layers": "layer by layer", "graph": "each row when its inputs are there"}
+SCHEDULE_NAMES = {"layers": "layer by layer", "graph": "each row when its inputs exist"}
 MAX_NAMED = 12
 DATA, BARRIER = "→", "⇥"
 """Arrows between two rows of the critical path: the second one needs the first, or waits for a whole layer or step."""
@@ -69,7 +69,9 @@ def forecast_lines(plan: RunPlan, expected: Forecast | None) -> list[str]:
 
 
 def _critical_line(plan: RunPlan, expected: Forecast) -> str:
-    """Return the critical path. One kind of arrow leads to a row that needs the one before, the other to a row that only waits for it."""
+    """Return the critical path. One kind of arrow means that a row needs the one before it, the other that it
+    only waits.
+    """
     path = expected.critical
     arrows = [DATA if up in plan.rows[name].upstream else BARRIER for up, name in pairwise(path)]
     pieces = [path[0], *(f"{arrow} {name}" for arrow, name in zip(arrows, path[1:], strict=True))]

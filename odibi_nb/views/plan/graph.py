@@ -174,7 +174,7 @@ def _run_node(row: RunRow) -> Node:
 
 
 def _open(circle: Iterable[Edge], edges: Iterable[Edge]) -> list[Edge]:
-    """Return the edges of *circle* that can join *edges* without closing a cycle."""
+    """Return the edges of *circle* that can be added to *edges* without closing a cycle."""
     after: dict[str, list[str]] = defaultdict(list)
     for up, name in edges:
         after[up].append(name)
@@ -314,6 +314,6 @@ def _layer_node(layer: str, rows: list[Node], inside: int) -> Node:
 
 
 def _worst(statuses: set[str]) -> str:
-    """Return the most urgent of *statuses*, or ""."""
+    """Return the most urgent of *statuses*; "" without any."""
     order = ("FAILED", "ABANDONED", "CANCELLED", "SKIPPED", RETRYING, "RUNNING", WAITING)
     return next((status for status in (*order, "SUCCESS", "UNCHANGED") if status in statuses), "")

@@ -175,7 +175,7 @@ class _GraphDrawing:
     def _circle(self) -> Iterator[str]:
         """Yield the edges of a cycle, dashed, above the other lines. A closing edge runs below all boxes."""
         for up, name in self.graph.circle:
-            title = escape(f"{name} waits for {up}, in a circle")
+            title = escape(f"{name} waits for {up}, in a cycle")
             a, b = self.place[up], self.place[name]
             parts = [self._way_back(a, b)] if (up, name) in self.back else [*self._way(a, b)]
             xx, yy = self._x(b.column), self._y(b)

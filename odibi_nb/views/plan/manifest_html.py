@@ -99,7 +99,7 @@ def _facts(manifest: ProjectManifest) -> str:
     modules = ", ".join(manifest.transformation_modules)
     facts = {"rows may name": modules or "any module (transformation_modules is not set)"}
     if manifest.outputs_required:
-        facts["outputs_required"] = "a row that leaves an output as it was has failed"
+        facts["outputs_required"] = "a row fails if it leaves an output unchanged"
     if manifest.allowed_locations is not None:
         facts["rows may read"] = (
             ", ".join(map(redact_text, manifest.allowed_locations)) or "nothing"

@@ -38,7 +38,7 @@ MIN_SEARCHED = 8
 """Smallest number of rows with a search: fewer are seen at a glance."""
 _SEARCH_TIP = "Show only the rows that have all these words"
 _SEARCH_STYLE = (
-    "font:inherit;padding:2px 6px;min-width:16em;color:inherit;background:var(--jp-layout-color1,transparent);"
+    "font:inherit;padding:2px 6px;min-width:16em;color:inherit;background-color:var(--jp-layout-color1,transparent);"
     "border:1px solid var(--jp-border-color1,#999)"
 )
 _SEARCH = (

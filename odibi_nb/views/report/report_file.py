@@ -1,4 +1,4 @@
-"""The file of a report, which replaces only an earlier, unchanged report."""
+"""The file of a report. It may replace an earlier report, but only if that was not changed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MOST_BYTES = 100_000_000
 
 
 def marked(body: str) -> str:
-    """Return *body* below a comment with its hash, by which a later report knows the file."""
+    """Return *body* below a comment with its hash, by which a later export recognises the file."""
     return f"<!-- Made by odibi report, content {_hash(body)} -->\n{body}"
 
 
@@ -32,14 +32,14 @@ def write_report(path: Path, body: str, *, force: bool = False) -> int:
         force: also replace a file that odibi did not write, or that was changed since.
 
     Raises:
-        ConfigurationError: if the file exists and is no unchanged report, or cannot be written.
+        ConfigurationError: if the file exists and is not an unchanged report, or cannot be written.
     """
     try:
         if os.path.lexists(path) and not path.is_file():  # a folder or a device, also with --force
-            raise ConfigurationError(str(path), ["is no file: choose another --out"])
+            raise ConfigurationError(str(path), ["is not a file: choose another --out"])
         if not force and not _is_ours(path):
             message = (
-                "exists, and is no unchanged report of odibi: choose another --out, or --force"
+                "exists, and is not an unchanged report of odibi: choose another --out, or --force"
             )
             raise ConfigurationError(str(path), [message])
         data = marked(body).encode("utf-8", "backslashreplace")
@@ -61,7 +61,7 @@ def write_report(path: Path, body: str, *, force: bool = False) -> int:
 
 
 def _put(new: Path, path: Path) -> None:
-    """Move *new* to *path*, but not over a file that another process has just made there."""
+    """Move *new* to *path*, unless another process has just created that file."""
     if not os.path.lexists(path):
         try:
             os.link(new, path)
@@ -76,7 +76,7 @@ def _put(new: Path, path: Path) -> None:
 
 
 def _is_ours(path: Path) -> bool:
-    """Return True if *path* does not exist, or is a report that was not changed."""
+    """Return True if *path* does not exist, or is an unchanged report."""
     if not os.path.lexists(path):
         return True
     with path.open("rb") as file:

@@ -1,7 +1,7 @@
 """A report as one HTML file: no network, every value escaped, both themes, fit to print.
 
-The page's policy allows only the two constant scripts of the package, by their hashes. Even a text that
-was not escaped could run nothing and load nothing.
+The page's policy allows only the three constant scripts of the package, by their hashes. So even a text that
+was not escaped could not run or load anything.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from odibi_nb.views.plan.graph_svg import drawn
 from odibi_nb.views.records import cell_text
 from odibi_nb.views.run.gantt import shortened
 from odibi_nb.views.run.head import FILTER, progress_html, run_style, title_text
+from odibi_nb.views.run.page_files import script_of
 from odibi_nb.views.run.row_change import change_of
 from odibi_nb.views.run.run_page import chart_html
 from odibi_nb.views.run.table import script_text, table_html
@@ -41,7 +42,7 @@ OPEN_LOGS = 3
 
 
 def report_html(report: RunReport) -> str:
-    """Return the whole page."""
+    """Return the report as one HTML page."""
     snapshot = report.snapshot
     title = escape(f"{title_text(snapshot)} · {snapshot.env} · {snapshot.run_id}")
     return (
@@ -54,7 +55,9 @@ def report_html(report: RunReport) -> str:
 
 
 def _policy() -> str:
-    scripts = " ".join(f"'sha256-{_hash(text)}'" for text in (script_text(), FILTER))
+    scripts = " ".join(
+        f"'sha256-{_hash(text)}'" for text in (script_text(), script_of("bars.js"), FILTER)
+    )
     return (
         "default-src 'none'; style-src 'unsafe-inline'; "
         f"script-src 'unsafe-hashes' {scripts}; base-uri 'none'; form-action 'none'"
@@ -76,6 +79,9 @@ def _parts(report: RunReport) -> Iterator[str]:
     yield _section("When each row ran", chart_html(snapshot))
     if report.failed:
         yield _section("Rows that did not succeed", "".join(_failed_parts(report)))
+    odd = [f"<b>{escape(row.id)}</b> {escape(x)}" for row in snapshot.rows for x in row.unusual]
+    listed = "".join(f"<li>⚠ {line}</li>" for line in odd[:MOST_LINES])
+    yield _section("Unusual", f"<ul>{listed}</ul>" if odd else "")
     table = table_html(snapshot, MOST_ROWS, report.result, in_notebook=False)
     if report.result is None:  # the table of a run that goes on has no script
         table += f"<script>{script_text()}</script>"

@@ -1,6 +1,6 @@
 """A report as Markdown of GitHub's kind, for a pull request or an issue.
 
-Users' texts are in code, where they make no links, mention no people and close no table.
+Texts of users are marked as code, so that they cannot make links, mention people or end a table.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _BACKTICKS = re.compile("`+")
 
 
 def report_markdown(report: RunReport) -> str:
-    """Return the whole text."""
+    """Return the report as Markdown."""
     return "\n".join(_lines(report)) + "\n"
 
 
@@ -49,6 +49,9 @@ def _lines(report: RunReport) -> Iterator[str]:
         more = report.more_failed + max(0, len(report.failed) - MOST_FAILED)
         if more:
             yield from ("", f"… and {more:,} more.")
+    odd = [(code(row.id), code(line)) for row in snapshot.rows for line in row.unusual]
+    if odd:
+        yield from _table(("⚠ row", "unusual"), odd[:MOST_FAILED])
     yield from _slowest(report)
     if any(report.upstream.values()) and len(snapshot.rows) <= MOST_NODES:
         yield from ("", "```mermaid", mermaid_of(report.graph()).rstrip(), "```")

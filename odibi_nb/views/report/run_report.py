@@ -33,7 +33,7 @@ _BAD = (Status.FAILED, Status.ABANDONED, Status.CANCELLED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedRow:
-    """A row that did not succeed, with the end of its traceback and log."""
+    """A row that did not succeed, with the last lines of its traceback and log."""
 
     id: str
     status: str
@@ -50,10 +50,10 @@ class RunReport:
 
     Attributes:
         snapshot: the run as the views draw it.
-        result: the result of an ended run, without logs; None while the run goes on.
+        result: the result of an ended run, without logs; None while the run is in progress.
         failed: rows that failed, were abandoned or cancelled, with their logs; only the first ones.
         upstream: id to the ids of its upstream rows, as far as they are known.
-        owner: who is responsible for the project; "" if the manifest does not say.
+        owner: person or team responsible for the project; "" if the manifest names none.
     """
 
     snapshot: RunSnapshot
@@ -93,7 +93,7 @@ def report_of(
 
 
 def _without_logs(row: TransformationResult, most: int) -> TransformationResult:
-    """Return *row* for table and chart, which both show its reason."""
+    """Return *row* without logs, for table and chart, which both show its reason."""
     # A secret that this cuts in two is behind the part that is shown.
     reason = shortened(redact_text(row.reason[:MOST_READ]), most)
     return dataclasses.replace(row, log="", traceback="", error=None, reason=reason)
@@ -120,7 +120,7 @@ def _failed(result: RunResult) -> list[FailedRow]:
 
 
 def _end_of(text: str, left: int) -> tuple[str, int]:
-    """Return the last lines of *text* that fit into *left* characters of HTML, and the rest of *left*."""
+    """Return the last lines of *text* that fit into *left* characters of HTML, and how many characters remain."""
     most = length = min(MOST_LOG, left)
     kept = last_lines(text.rstrip(), length)
     while kept and len(escape(kept)) > most:
@@ -130,7 +130,9 @@ def _end_of(text: str, left: int) -> tuple[str, int]:
 
 
 def _upstream_by_tables(result: RunResult) -> dict[str, list[str]]:
-    """Return the upstream rows by the tables that the attempts read and wrote, if no journal has them."""
+    """Return the upstream rows of each row, from the tables that the attempts read and wrote. For runs without
+    a journal.
+    """
     writers: dict[str, list[str]] = {}
     for name, row in result.transformations.items():
         for output in row.outputs_written:

@@ -12,7 +12,7 @@ from odibi_nb.views.status_style import style_of
 MAX_TAIL, MAX_TRACEBACK = 8_000, 4_000
 """Characters of a log and of a traceback that are shown during a run: the last ones."""
 # Laid out from the bottom, so that the newest line stays in sight after each update.
-_NEWEST = "display:flex;flex-direction:column-reverse;max-height:18em;overflow:auto;padding:2px 6px;background:rgba(128,128,128,.1)"
+_NEWEST = "display:flex;flex-direction:column-reverse;max-height:18em;overflow:auto;padding:2px 6px;background-color:rgba(128,128,128,.1)"
 
 if TYPE_CHECKING:
     from odibi_nb.core.runlog.attempt_logs import AttemptLog
@@ -34,7 +34,7 @@ class AttemptLogs:
         return found
 
     def __repr__(self) -> str:
-        running = ["  … it runs …"] if self.attempts[-1].status == "RUNNING" else []
+        running = ["  … still running …"] if self.attempts[-1].status == "RUNNING" else []
         return "\n".join([*self.lines(), *running])
 
     def _repr_html_(self) -> str:
@@ -45,7 +45,7 @@ class AttemptLogs:
                 f"<p style='margin:.4em 0 0'>{escape(_started(attempt))}</p>",
                 pre(attempt.log or "(nothing printed or logged)"),
                 head(
-                    "▶ it runs …" if running else _ended(attempt), style_of(attempt.status).colour
+                    "▶ running …" if running else _ended(attempt), style_of(attempt.status).colour
                 ),
             ]
         return block(*parts)
@@ -62,7 +62,7 @@ def _ended(attempt: AttemptLog) -> str:
 
 
 def tail_html(attempt: AttemptLog) -> str:
-    """Return the end of an attempt's output and its status, and its traceback if it failed."""
+    """Return the last lines of an attempt's output, its status, and if it failed its traceback."""
     name = escape(f"Log of {attempt.transformation_id}")
     printed = _last(attempt.log, MAX_TAIL) or "(nothing printed or logged yet)"
     trace = pre(_last(attempt.traceback, MAX_TRACEBACK)) if attempt.traceback else ""

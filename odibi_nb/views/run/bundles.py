@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.text.counts import counted
 from odibi_nb.views.run.gantt import gantt_of, shortened
 from odibi_nb.views.run.gantt_plotly import gantt_plotly
-from odibi_nb.views.run.gantt_svg import gantt_image
-from odibi_nb.views.run.run_page import chart_html, framed_summary_html
+from odibi_nb.views.run.gantt_svg import saved_gantt
+from odibi_nb.views.run.run_page import framed_summary_html
 from odibi_nb.views.run.state import RunSnapshot, snapshot_of
 from odibi_nb.views.run.table import LIVE_ROWS, MAX_ERROR, table_html
 from odibi_nb.views.status_style import style_of
 
 if TYPE_CHECKING:
     from odibi_nb.core.model.results import RunResult
+    from odibi_nb.views.run.gantt import Gantt
 
 PLOTLY, HTML, TEXT = "application/vnd.plotly.v1+json", "text/html", "text/plain"
 MAX_FIGURE_ROWS = 500
@@ -71,10 +72,10 @@ def summary_bundle(snapshot: RunSnapshot) -> Bundle:
 
 def chart_bundle(snapshot: RunSnapshot) -> Bundle:
     """Return the Gantt chart as a Plotly figure, as SVG, and as a line of text."""
-    figure = {PLOTLY: _figure(snapshot)} if len(snapshot.rows) <= MAX_FIGURE_ROWS else {}
+    gantt, run = gantt_of(snapshot), snapshot.run_id
+    figure = {PLOTLY: _figure(gantt, run)} if len(snapshot.rows) <= MAX_FIGURE_ROWS else {}
     text = f"Gantt chart: {counted(len(snapshot.rows), 'transformation')}"
-    image = gantt_image(gantt_of(snapshot), snapshot.run_id)
-    return {**figure, HTML: chart_html(snapshot) + image, TEXT: text}
+    return {**figure, HTML: saved_gantt(gantt, run), TEXT: text}
 
 
 def table_bundle(
@@ -108,7 +109,7 @@ def plain_text(snapshot: RunSnapshot) -> str:
     return f"{snapshot.project} (env={snapshot.env}) {snapshot.status}: {counts}"
 
 
-def _figure(snapshot: RunSnapshot) -> Bundle:
-    figure = gantt_plotly(gantt_of(snapshot), run=snapshot.run_id)
+def _figure(gantt: Gantt, run: str) -> Bundle:
+    figure = gantt_plotly(gantt, run=run)
     # Not responsive: Plotly would then take its height from its own scrollbar when the page is resized.
     return {**figure, "config": {"displaylogo": False}}

@@ -1,6 +1,7 @@
 """Show a row's log after a click on the row or its bar, during a run.
 
-The click sets the value of the control that people without a mouse use. Without a control, it does nothing.
+The click sets the value of the control for people without a mouse. Without such a control, the click does
+nothing.
 """
 
 from __future__ import annotations

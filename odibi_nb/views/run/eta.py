@@ -12,7 +12,7 @@ from odibi_nb.views.status_style import RETRYING, WAITING
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from odibi_nb.core.planning.forecast import Span
     from odibi_nb.core.planning.plan import RunPlan
@@ -23,13 +23,13 @@ PACE_ROWS = 3
 """Number of ended rows from which their pace predicts the time of the others."""
 OVERRUN = 0.25
 """Further time of a row that takes longer than usual, as a fraction of the time above the usual."""
-COST_SHARE = 100
+COST_SHARE = 300
 """Minimum pause between two simulations, as a multiple of the time that one takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedRun:
-    """The forecast of a run that most of its rows have a history for.
+    """The forecast of a run, of which most rows have a history.
 
     Attributes:
         seconds: the usual duration of each row with a history, by id.
@@ -69,13 +69,12 @@ class Eta:
         self, rows: Iterable[RowState], start: dt.datetime, now: dt.datetime
     ) -> float | None:
         """Return the seconds until all *rows* have ended; None if nothing is known about them."""
-        rows = list(rows)
+        rows = tuple(rows)
         still_open = [row for row in rows if row.status in _OPEN]
         if not still_open:
             return None
         elapsed = (now - start).total_seconds()
-        known = sum(row.id in self._known for row in still_open)
-        if not self._seconds or 2 * known < len(still_open):
+        if not self._mostly_known(still_open):
             return _at_the_pace_so_far(len(rows), len(still_open), elapsed)
         if elapsed >= self._next:
             begin = time.perf_counter()
@@ -83,6 +82,12 @@ class Eta:
             cost = time.perf_counter() - begin
             self._next = elapsed + COST_SHARE * cost
         return max(self._left - (elapsed - self._at), min(self._left, 1.0))
+
+    def _mostly_known(self, rows: Collection[RowState]) -> bool:
+        """Return True if at least half of *rows* have a history."""
+        if len(self._known) == len(self._plan.rows):
+            return True
+        return bool(self._known) and 2 * sum(row.id in self._known for row in rows) >= len(rows)
 
     def _simulated(self, still_open: Iterable[RowState], now: dt.datetime) -> float:
         rest = dict.fromkeys(self._seconds, 0.0)

@@ -1,4 +1,4 @@
-"""What to do about a failed row: its error with the line, and buttons for the next steps."""
+"""The next steps after a row has failed: its error with the line, and buttons."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from odibi_nb.core.model.events import Status
 from odibi_nb.core.text.counts import counted
 from odibi_nb.views.escaping import escape
-from odibi_nb.views.next_steps import cell_button, command, steps_html
+from odibi_nb.views.next_steps import HIDDEN, cell_button, command, steps_html
 from odibi_nb.views.source_link import source_link
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ RETRIED = frozenset({_FAILED, Status.ABANDONED.value, Status.SKIPPED.value, Stat
 MAX_BUTTONS = 20
 """Failed rows with buttons: each takes 2 kB of a saved notebook. The others have the commands as text."""
 _RETRY_LATER = (
-    "<button type=button hidden disabled title='Possible when the run is over'>Retry</button>"
+    f"<button type=button {HIDDEN} disabled title='Possible when the run is over'>Retry</button>"
 )
 """It has its place during the run already, so that the end of the run moves nothing."""
-SHOW_LOG = "<button type=button hidden title='Show its log above'>traceback and log</button>"
+SHOW_LOG = f"<button type=button {HIDDEN} title='Show its log above'>traceback and log</button>"
 """A button of a live table. The table itself handles the click, as every click on a row."""
 _COPY = (
     "const text=[this.dataset.text,this.closest('tbody')?.querySelector('details pre')?.textContent]"
@@ -39,7 +39,7 @@ _COPY = (
 
 
 def failure_html(row: RowState, error: str, *, link: bool = True) -> str:
-    """Return the line of a failed row's *error*: with the line of code as a link, and the hint."""
+    """Return the line of a failed row's *error* as HTML: the line of code as a link, and the hint."""
     place = row.failed_at
     if place is None:
         return f"↳ {escape(error)}"
@@ -99,6 +99,6 @@ class NextSteps:
             yield cell_button(self._retry, f"Put it into a cell to run: {retry}", retry, run=False)
         text = f"{row.id} failed in run {self._run_id}: {failure_text(row, row.error)}"
         yield (
-            f"<button type=button hidden title='{escape(name)}copy error and traceback' "
+            f"<button type=button {HIDDEN} title='{escape(name)}copy error and traceback' "
             f"data-text='{escape(text)}' onclick=\"{escape(_COPY)}\">Copy error</button>"
         )

@@ -102,7 +102,7 @@ class Gantt:
 
     @property
     def row_height(self) -> float:
-        """Height of a line in pixels. Every drawing has it, so that one can replace another."""
+        """Height of a line in pixels, the same in every drawing, so that one drawing can replace another."""
         return 22.0 if len(self.labels) <= ROOMY_LINES else 18.0
 
     @property
@@ -126,6 +126,12 @@ class Gantt:
             and (span := spans[row.id]).start < self.until
             and row.status not in MARKS
         ]
+
+    def end_sign(self, segment: Segment) -> str:
+        """Return the sign right of a bar; "" in a lane, where the next bar would cover it."""
+        in_lane = self.folded and segment.bar is not None
+        name = f"{segment.sign} {self.rows[segment.row].id}"
+        return "" if in_lane and self.labels[segment.line] != name else segment.sign
 
     def wall(self, seconds: float) -> str:
         """Return the wall time (UTC) at *seconds*, or "" before the run has begun."""

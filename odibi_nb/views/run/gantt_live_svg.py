@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+from itertools import compress
+from operator import is_not
 from typing import TYPE_CHECKING
 
 from odibi_nb.views.run.click_for_log import BAR
@@ -18,11 +20,22 @@ from odibi_nb.views.status_style import QUEUED, RETRYING
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Sequence
 
     from odibi_nb.views.run.state import RowState, RunSnapshot
 
 FEW_BARS, MANY_BARS = 16, 64
 """Bars in one settled picture: few if each has a tooltip, many if they share a path."""
+
+
+def _changed(rows: Sequence[RowState], before: Sequence[RowState | None]) -> list[int]:
+    """Return the numbers of the rows that are other objects than *before*."""
+    return [*compress(range(len(rows)), map(is_not, rows, before))]
+
+
+def _has_just_begun(row: RowState) -> bool:
+    """Return True if the first attempt of *row* runs: only a queue could have a settled bar."""
+    return len(row.bars) == 1 and row.bars[0].end is None
 
 
 class GanttLayers:
@@ -81,18 +94,14 @@ class GanttLayers:
     def _update_lanes(self, snapshot: RunSnapshot) -> None:
         if self._lanes is None:
             return
-        pairs = zip(snapshot.rows, self._lanes_of, strict=True)
-        self._lanes.update((i, new) for i, (new, old) in enumerate(pairs) if new is not old)
+        rows = snapshot.rows
+        self._lanes.update((i, rows[i]) for i in _changed(rows, self._lanes_of))
         self._lanes_of = snapshot.rows
 
     def _take(self, snapshot: RunSnapshot) -> None:
         """Take over the bars that have settled since the last snapshot."""
-        rows, before = snapshot.rows, self._rows
-        changed = [
-            number
-            for number, (new, old) in enumerate(zip(rows, before, strict=True))
-            if new is not old
-        ]
+        rows = snapshot.rows
+        changed = _changed(rows, self._rows)
         for number in changed:
             row = rows[number]
             if row.sign and self.tooltips:  # the frame shows the sign beside the row's name
@@ -101,6 +110,9 @@ class GanttLayers:
                 start = row.bars[0].start
                 self._begun[row.layer] = min(start, self._begun.get(row.layer, start))
         for number in changed:
+            if self._lanes is not None and _has_just_begun(rows[number]):
+                self._going.add(number)
+                continue
             segments = self._segments(number, snapshot)
             settled = [segment for segment in segments if not segment.open]
             fresh = settled[self._taken[number] :]
@@ -136,7 +148,7 @@ class GanttLayers:
             self._seen.add(QUEUED)
         shown = len(self._seen), len(self._marked), chart.labels
         if not self._frame or self._framed != shown:
-            self._framed, self._frame = shown, drawing.frame(self._seen)
+            self._framed, self._frame = shown, drawing.frame(self._seen, tooltips=self.tooltips)
         now = snapshot.elapsed
         waiting = [
             drawing.column(QUEUED, first, last, since, now)

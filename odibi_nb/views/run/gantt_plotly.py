@@ -27,7 +27,7 @@ from odibi_nb.views.status_style import (
     RETRIED,
     STATUS_STYLES,
     WAITS,
-    WORDS,
+    legend_text,
 )
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ SIGNED = frozenset(
 )
 """Kinds of bars with a sign or their progress at the end."""
 MAX_HEIGHT = 560
+LEFT_OF_PLOT = -1e-6
+"""Where the legend begins. Plotly lets the lines of a legend with a negative place use the margin left of the plot, too."""
 _GREY = "#777777"
 _INKS = {1: "var(--jp-ui-font-color1,#777)", 2: "var(--jp-ui-font-color2,#777)"}
 """Text colours: the theme's colour, or a grey that is readable in both themes."""
@@ -89,7 +91,15 @@ def gantt_plotly(gantt: Gantt, run: str = "", *, live: bool = False) -> dict[str
     layout = {**_layout(gantt), "meta": {"run": _text([run])}}
     if gantt.folded and not live:
         layout["updatemenus"] = [_unfolding(gantt, data, layout)]
+    elif not live:
+        data = [_without_defaults(trace) for trace in data]
     return {"data": data, "layout": layout}
+
+
+def _without_defaults(trace: dict[str, Any]) -> dict[str, Any]:
+    """Return *trace* without what Plotly assumes: a notebook stores each number in a line of its own."""
+    assumed = {"y": [*range(len(trace["y"]))], "opacity": 1, "showlegend": True}
+    return {key: value for key, value in trace.items() if assumed.get(key) != value}
 
 
 def _unfolding(gantt: Gantt, data: list[dict[str, Any]], layout: dict[str, Any]) -> dict[str, Any]:
@@ -102,11 +112,11 @@ def _unfolding(gantt: Gantt, data: list[dict[str, Any]], layout: dict[str, Any])
     return {
         "type": "buttons",
         "direction": "left",
-        "x": 0.8,  # Plotly's own buttons are right of it
+        "x": 1,  # below the axis: above it, the legend may need the whole line
         "xanchor": "right",
-        "y": 1,
-        "yanchor": "bottom",
-        "pad": {"r": 30, "t": 4},
+        "y": 0,
+        "yanchor": "top",
+        "pad": {"t": 24},
         "bgcolor": _CLEAR,
         "bordercolor": _GRID,
         "font": {"color": _GREY},
@@ -142,7 +152,7 @@ def _trace(gantt: Gantt, kind: str, segments: list[Segment], *, tooltips: bool) 
     trace: dict[str, Any] = {
         "type": "bar",
         "orientation": "h",
-        "name": _inked(1, f"{style.sign} {WORDS.get(kind, kind.lower())}"),
+        "name": _inked(1, legend_text(kind)),
         "x": [round(segment.end - segment.start, 3) for segment in segments],
         "base": [round(segment.start, 3) for segment in segments],
         "y": [segment.line for segment in segments],
@@ -173,7 +183,7 @@ def _trace(gantt: Gantt, kind: str, segments: list[Segment], *, tooltips: bool) 
         trace["offset"] = 0.15
     if kind in SIGNED:
         trace |= {
-            "text": _end_texts(segments),
+            "text": _end_texts(gantt, segments),
             "textposition": "outside",
             "textfont": {"size": 13 if kind != Status.RUNNING.value else 11},
             "cliponaxis": False,
@@ -182,26 +192,26 @@ def _trace(gantt: Gantt, kind: str, segments: list[Segment], *, tooltips: bool) 
 
 
 def _line(kind: str) -> dict[str, Any]:
-    """Return the outline of a kind's bars: hollow bars have nothing else."""
+    """Return the outline of a kind's bars, which is all that hollow bars have."""
     if kind == RETRIED:
         return {"width": 1.5, "color": BAR_STYLES[kind].colour}
     return {"width": 0}
 
 
 def _rgba(colour: str) -> str:
-    """Return a colour of CSS as Plotly knows it: it takes no eight digits."""
+    """Return a CSS colour in a form that Plotly understands: Plotly does not accept eight hex digits."""
     if len(colour) == len("#rrggbb"):
         return colour
     *rgb, alpha = (int(colour[i : i + 2], 16) for i in (1, 3, 5, 7))
     return f"rgba({','.join(map(str, rgb))},{alpha / 255:.2f})"
 
 
-def _end_texts(segments: list[Segment]) -> list[str]:
+def _end_texts(gantt: Gantt, segments: list[Segment]) -> list[str]:
     """Return the sign or the progress right of each bar; an empty list if no bar has one."""
     progresses = [segment.bar.progress if segment.bar else None for segment in segments]
     texts = [
-        f"<span style='color:{BAR_STYLES[segment.kind].colour}'>{segment.sign}</span>"
-        if segment.sign
+        f"<span style='color:{BAR_STYLES[segment.kind].colour}'>{sign}</span>"
+        if (sign := gantt.end_sign(segment))
         else (_inked(1, str(progress)) if progress else "")
         for segment, progress in zip(segments, progresses, strict=True)
     ]
@@ -209,7 +219,7 @@ def _end_texts(segments: list[Segment]) -> list[str]:
 
 
 def _part_done(gantt: Gantt) -> dict[str, Any]:
-    """Return the trace that fills the completed part of running bars, where their engine reports progress."""
+    """Return the trace that fills the completed part of each running bar whose engine reports progress."""
     in_progress = [
         (segment, p) for segment in gantt.segments if segment.bar and (p := segment.bar.progress)
     ]
@@ -237,7 +247,9 @@ def _text(lines: Sequence[str]) -> str:
 
 
 def _inked(ink: int, text: str) -> str:
-    """Return *text*, escaped, in one of the `_INKS`. Plotly keeps the CSS, and the page resolves the theme."""
+    """Return *text*, escaped, in one of the `_INKS`. Plotly keeps the CSS variable, which the page replaces by
+    the theme's colour.
+    """
     return f"<span style='color:{_INKS[ink]}'>{_text([text])}</span>"
 
 
@@ -274,14 +286,14 @@ def _layout(gantt: Gantt) -> dict[str, Any]:
         "showlegend": True,
         "legend": {
             "orientation": "h",
-            "x": 0,
+            "x": LEFT_OF_PLOT,
             "y": 1,
             "yanchor": "bottom",
             "itemsizing": "constant",
         },
         "xaxis": {
             "range": [0, gantt.until],
-            "tickvals": [seconds for seconds, _ in ticks],
+            "tickvals": [round(seconds, 6) for seconds, _ in ticks],
             "ticktext": [_inked(2, text) for _, text in ticks],
             "gridcolor": _GRID,
             "zeroline": False,
@@ -313,19 +325,10 @@ def _layout(gantt: Gantt) -> dict[str, Any]:
 
 
 def _lines(gantt: Gantt) -> list[dict[str, Any]]:
-    """Return the lines between layers, and the now-line."""
-    lines: list[dict[str, Any]] = [
-        {
-            "type": "line",
-            "xref": "paper",
-            "x0": 0,
-            "x1": 1.12,
-            "y0": band.first - 0.5,
-            "y1": band.first - 0.5,
-            "line": {"color": _GRID, "width": 1},
-        }
-        for band in gantt.bands
-    ]
+    """Return the lines between layers as one shape, and the now-line."""
+    path = "".join(f"M0,{band.first - 0.5}H1.12" for band in gantt.bands)
+    line = {"color": _GRID, "width": 1}
+    lines: list[dict[str, Any]] = [{"type": "path", "xref": "paper", "path": path, "line": line}]
     if gantt.now is not None:
         now = {
             "x0": round(gantt.now, 2),

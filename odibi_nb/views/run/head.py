@@ -1,9 +1,9 @@
 """The head of a run: its name, a progress bar, the rows by status, the remaining time, and the running rows.
 
-A live head and a saved one have the same lines, each as high as the other's, so that the end moves nothing.
+A live head and a saved head have the same lines with the same heights, so that nothing moves when the run ends.
 
-Its parts change at different times. The counts change with the rows, so a screen reader announces
-them and nothing else. The clock changes with every picture.
+The parts change at different times. The counts change with the rows, so a screen reader announces only
+them. The clock changes with every picture.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ COUNTED = (
     (RETRYING, "retrying"),
     (WAITING, "waiting"),
 )
-"""The statuses after the succeeded rows, in the order of the counts, with their words."""
+"""The statuses that the head counts after the succeeded rows, in their order, each with its word."""
 _RUNNING = Status.RUNNING.value
 NAMED = 3
 """Largest number of running, failed or slow rows that are named."""
@@ -56,7 +56,7 @@ _TITLE = (
     "const d=document,stop=()=>{clearInterval(d.odibiWatch);delete d.odibiWatch},"
     "back=()=>{stop();if(d.odibiTitle!=null)d.title=d.odibiTitle;delete d.odibiTitle;delete d.odibiEnd};"
     "d.odibiTitle??=d.title;"
-    "d.odibiEnd=text=>{stop();d.title=text;"
+    "d.odibiEnd=text=>{stop();d.title=text;if(d.odibiTell){d.odibiTell=0;new Notification(text)}"
     "for(const e of ['pointermove','keydown'])d.addEventListener(e,back,{once:true})};"
 )
 _WATCH = (
@@ -70,8 +70,17 @@ _NAME_LINE = "display:flex;align-items:center;min-height:32px"
 _TIME_LINE = "display:flex;gap:0 16px"
 _ONE_LINE = "overflow:hidden;white-space:nowrap;text-overflow:ellipsis"
 _NOW_LINE = f"{_BLOCK};height:20px;margin:0 0 4px;{_ONE_LINE}"
-_BAR = "display:flex;height:8px;border-radius:3px;overflow:hidden;margin:2px 0 4px;background:rgba(128,128,128,.18)"
-_COUNT = "font:inherit;color:inherit;background:none;border:0;padding:0;cursor:pointer;text-decoration:underline dotted"
+_BAR = "display:flex;height:8px;border-radius:3px;overflow:hidden;margin:2px 0 4px;background-color:rgba(128,128,128,.18)"
+_COUNT = "font:inherit;color:inherit;background-color:transparent;border:0;padding:0;cursor:pointer;text-decoration:underline dotted"
+_TELL = (
+    "const d=document,b=this,on=!d.odibiTell;"
+    "(on&&window.Notification?Notification.requestPermission():Promise.resolve('')).then(p=>{"
+    "d.odibiTell=p=='granted';"
+    "b.textContent=d.odibiTell?'Will notify':on?'The browser blocks notifications':'Notify'})"
+)
+"""A click switches a notification of the browser at the end of this run on, and again off."""
+LONG_SECONDS = 60.0
+"""A run that takes longer offers a notification."""
 FILTER = (
     "const one=this.dataset.status;"
     "for(let at=this;at;at=at.parentElement)if(at.querySelector('.odibi-log tbody')){"
@@ -89,7 +98,7 @@ def head_html(snapshot: RunSnapshot, hint: str = "") -> str:
 
 
 def progress_html(snapshot: RunSnapshot, hint: str = "") -> str:
-    """Return the head without its name: bar, counts, and in one line the clock with a *hint* and what runs now."""
+    """Return the head without its name: bar, counts, and in one line the clock with a *hint* and the running rows."""
     line = f"{clock_html(snapshot, hint)}<div style='flex:1 1 0;min-width:0'>{now_html(snapshot)}</div>"
     return f"{bar_html(snapshot)}{counts_html(snapshot)}<div style='{_TIME_LINE}'>{line}</div>"
 
@@ -102,6 +111,19 @@ def name_html(snapshot: RunSnapshot) -> str:
     return f"<span title='{whole}' style='{_BLOCK};{_ONE_LINE}'><b>{project}</b>{faint}</span>"
 
 
+def tell_html(snapshot: RunSnapshot) -> str:
+    """Return a switch for a notification of the browser at the end of a long run; "" for a short one.
+
+    The script of `title_html` sends the notification.
+    """
+    if not snapshot.live or snapshot.elapsed + (snapshot.seconds_left or 0.0) <= LONG_SECONDS:
+        return ""
+    return (
+        "<button type=button title='Switch a notification of the browser at the end of this run on, or off' "
+        f'style="{_COUNT};line-height:20px" onclick="{escape(_TELL)}">Notify</button>'
+    )
+
+
 def counts_html(snapshot: RunSnapshot) -> str:
     """Return the run's status, and the counts of rows by status, which filter the table."""
     style = run_style(snapshot)
@@ -110,37 +132,48 @@ def counts_html(snapshot: RunSnapshot) -> str:
     )
     counts = ", ".join(
         f"<button type=button data-status={status} title='Show only these rows in the table; again: all rows' "
-        f'style="{_COUNT}" onclick="{FILTER}">{text}</button>'
+        f'style="{_COUNT}{_alarm(status)}" onclick="{FILTER}">{text}</button>'
         for status, text in _counts(snapshot)
     )
     return f"<span role='status' style='{_BLOCK}'>{state} · {counts}</span>"
 
 
+def _alarm(status: str) -> str:
+    """Return the style of a count that must catch the eye."""
+    if status not in (Status.FAILED.value, Status.ABANDONED.value):
+        return ""
+    return f";font-weight:600;{text_colour(style_of(status).colour)}"
+
+
 def clock_html(snapshot: RunSnapshot, hint: str = "") -> str:
     """Return the elapsed and the remaining time, and the *hint*."""
-    text = " · ".join(filter(None, (clock_text(snapshot), hint)))
-    return f"<span style='{_BLOCK};white-space:nowrap'>{escape(text)}</span>"
+    first, *left = _clock(snapshot)
+    bold = "".join(f", <b>{escape(text)}</b>" for text in left)
+    more = f" · {escape(hint)}" if hint else ""
+    return f"<span style='{_BLOCK};white-space:nowrap'>{escape(first)}{bold}{more}</span>"
 
 
 def bar_html(snapshot: RunSnapshot) -> str:
     """Return the progress bar: a segment for each status, as long as its share of the rows."""
     label = escape(counts_text(snapshot))
     segments = "".join(
-        f"<span title='{text}' style='flex:{count} 0 0;{_paint(style_of(status))}'></span>"
+        f"<span title='{text}' style='flex:{count} 0 0{_paint(style_of(status))}' class=odibi-{status}></span>"
         for status, text, count in _segments(snapshot)
     )
-    return f"<div role='img' aria-label='{label}' style='{_BAR}'>{segments}</div>"
+    stripes = "".join(_stripes(status) for status, _, _ in _segments(snapshot))
+    style = f"<style>{stripes}</style>" if stripes else ""
+    return f"<div role='img' aria-label='{label}' style='{_BAR}' class=odibi-bar>{segments}{style}</div>"
 
 
 def now_html(snapshot: RunSnapshot) -> str:
-    """Return one line: the running rows that began first, or of an ended run the failed rows or the slowest."""
+    """Return one line: the running rows that started first. After the run, the failed rows or else the slowest rows."""
     sign, texts = _running(snapshot) if snapshot.live else _ended(snapshot)
     text = escape(" · ".join(texts))
     return f"<p title='{text}' style='{_NOW_LINE}'>{sign} {text}</p>"
 
 
 def _running(snapshot: RunSnapshot) -> tuple[str, list[str]]:
-    """Return a sign, and the rows that run now, with their time and their usual time."""
+    """Return a sign, and the running rows with their time so far and their usual time."""
     if not snapshot.counts[_RUNNING]:
         return "", []
     running = [row for row in snapshot.rows if row.status == _RUNNING and row.bars]
@@ -172,8 +205,9 @@ def _first(texts: list[str]) -> list[str]:
 def title_html(snapshot: RunSnapshot) -> str:
     """Return an invisible element that sets the page's title, where the front end runs handlers.
 
-    The next use of the page restores the title after the run has ended. The front end may take the element away
-    before it shows the end, so the saved table shows the end, too; or with its cell: then a timer restores the title.
+    After the run has ended, the next movement of the pointer or key press restores the title. The front end may
+    remove this element before it shows the end, so the saved table also sets the title. If the element is
+    removed with its cell, a timer restores the title.
     """
     text = json.dumps(title_text(snapshot))
     shown = f"d.title=d.odibiNow={text};{_WATCH}" if snapshot.live else f"d.odibiEnd({text})"
@@ -181,13 +215,13 @@ def title_html(snapshot: RunSnapshot) -> str:
 
 
 def title_text(snapshot: RunSnapshot) -> str:
-    """Return the page's title: sign, part of the rows that ended while the run goes on, project."""
+    """Return the page's title: sign, share of the rows that have ended (during the run), and project."""
     part = f"{done_share(snapshot):.0%} ".replace("%", " %") if snapshot.live else ""
     return f"{run_style(snapshot).sign} {part}{snapshot.project}"
 
 
 def done_share(snapshot: RunSnapshot) -> float:
-    """Return the part of the rows that have ended, from 0 to 1."""
+    """Return the share of the rows that have ended, from 0 to 1."""
     counts = snapshot.counts
     still_open = sum(counts[name] for name in (Status.RUNNING.value, RETRYING, WAITING))
     return 1 - still_open / len(snapshot.rows) if snapshot.rows else 0.0
@@ -210,12 +244,21 @@ def state_text(snapshot: RunSnapshot) -> str:
 
 def clock_text(snapshot: RunSnapshot) -> str:
     """Return the elapsed time with the estimate of the rest, or at the end with the forecast."""
+    return ", ".join(_clock(snapshot))
+
+
+def _clock(snapshot: RunSnapshot) -> list[str]:
+    """Return the time so far, and of a live run the estimate of the rest, if it has one.
+
+    The estimate counts all rows of the plan. A cancelled run ends earlier, so it has no estimate.
+    """
+    elapsed = f"{snapshot.elapsed:,.1f} s"
     if snapshot.live:
-        left = "" if snapshot.seconds_left is None else f", {rough(snapshot.seconds_left)} left"
-        return f"{snapshot.elapsed:,.1f} s{left}"
+        left = None if snapshot.cancel_level else snapshot.seconds_left
+        return [elapsed] if left is None else [elapsed, f"{rough(left)} left"]
     if snapshot.expected is None:
-        return f"{snapshot.elapsed:,.1f} s"
-    return f"took {snapshot.elapsed:,.1f} s, expected {snapshot.expected.end:,.1f} s"
+        return [elapsed]
+    return [f"took {elapsed}, expected {snapshot.expected.end:,.1f} s"]
 
 
 def name_parts(snapshot: RunSnapshot) -> list[str]:
@@ -248,14 +291,22 @@ def _segments(snapshot: RunSnapshot) -> Iterator[tuple[str, str, int]]:
 
 
 def _paint(style: StatusStyle) -> str:
-    """Return the CSS of a segment. Waiting rows show the bar's ground."""
-    if style.sign == style_of(WAITING).sign:
+    """Return the CSS of a segment. Waiting rows show the bar's ground.
+
+    A page that takes style sheets out keeps this. JupyterLab 4.6 checks inline styles: its expressions for the
+    properties ``background`` and ``background-image`` take 0.1 s to compile, and accept no stripes.
+    """
+    return "" if style.sign == style_of(WAITING).sign else f";background-color:{style.bar}"
+
+
+def _stripes(status: str) -> str:
+    """Return the style sheet of the segments of rows in this *status*."""
+    style = style_of(status)
+    if not style.pattern or status == WAITING:
         return ""
-    if not style.pattern:
-        return f"background:{style.bar}"
-    stripes = f"{style.bar} 0 4px,{style.lines} 4px 5px"
+    lines = f"transparent 0 4px,{style.lines} 4px 5px"
     turned = 135 if style.pattern == "/" else 90
-    return f"background:repeating-linear-gradient({turned}deg,{stripes})"
+    return f".odibi-bar .odibi-{status}{{background-image:repeating-linear-gradient({turned}deg,{lines})}}"
 
 
 def _now_text(row: RowState, snapshot: RunSnapshot) -> str:

@@ -1,7 +1,7 @@
-"""The picture of a live run for a page that has lost its widgets, as after a reload in the middle of the run.
+"""The picture of a live run for a page that has lost its widgets, for example after a reload during the run.
 
-The notebook stores it beside the widgets. A style hides it while the widgets are there, and hides in their
-place the errors of the front end if they are not.
+The notebook stores the picture beside the widgets. A style hides the picture while the widgets are there.
+If they are missing, the style hides the front end's error messages about them.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ NOTHING: Bundle = {HTML: f"<span class=odibi-kept-none></span>{_HIDDEN}", TEXT: 
 
 
 def kept_picture(snapshot: RunSnapshot) -> Bundle:
-    """Return the state of a live run as HTML, with the command that goes on from there."""
+    """Return the state of a live run as HTML, with the command to continue watching."""
     command = "%odibi watch last"
-    words = f"The page has lost the live view of this run. This is its last saved state; to go on: {command}"
+    words = f"The page has lost the live view of this run. This is its last saved state. To continue watching: {command}"
     chart = chart_html(snapshot) if len(snapshot.rows) <= MOST_DRAWN else ""
     parts = (framed_summary_html(snapshot), chart, table_html(snapshot, MOST_LISTED))
     html = f"<div class=odibi-kept>{_LOST}{note_html(words)}{''.join(parts)}</div>"

@@ -1,4 +1,4 @@
-"""The run that is in the way of another one, as a card: since when, how far, and what to do."""
+"""The run that prevents another run, as a card: its start, its progress, and the possible actions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CARD = (
     "padding:6px 12px;margin:4px 0;max-width:56em;overflow-wrap:anywhere"
 )
 _CODE = (
-    "font-family:var(--jp-code-font-family,monospace);background:rgba(128,128,128,.15);"
+    "font-family:var(--jp-code-font-family,monospace);background-color:rgba(128,128,128,.15);"
     "padding:1px 5px;border-radius:3px;user-select:all"
 )
 
@@ -69,7 +69,7 @@ class OtherRun:
         )
 
     def facts(self) -> str:
-        """Return since when it runs and how far it is: ``since 01:46:00 UTC (2:05), 3 of 8 rows ended``."""
+        """Return the start and the progress of the run: ``since 01:46:00 UTC (2:05), 3 of 8 rows ended``."""
         if self.run.start is None:
             return self.run.progress()
         seconds = max(0.0, (utc_now() - self.run.start).total_seconds())
@@ -78,7 +78,7 @@ class OtherRun:
     def __str__(self) -> str:
         width = max(len(action) for action, _ in self.commands)
         lines = [f"  {action.ljust(width)}  {command}" for action, command in self.commands]
-        head = f"{self.where}: {self.owner} is going on; wait for it, or:"
+        head = f"{self.where}: {self.owner} is in progress; wait for it, or:"
         return "\n".join([head, *lines, f"so far: {self.facts()}"])
 
     def html(self) -> str:
@@ -91,7 +91,7 @@ class OtherRun:
         )
         return (
             f"<div role=alert style='{_CARD}'><b style='{text_colour(style.colour)}'>{style.sign} "
-            f"{escape(self.where)}: run {escape(self.run.run_id)} is going on</b>"
+            f"{escape(self.where)}: run {escape(self.run.run_id)} is in progress</b>"
             f"<div>{escape(self.facts())}</div>"
             f"<table style='margin:4px 0;border:0'><tbody>{rows}</tbody></table></div>"
         )

@@ -19,7 +19,7 @@ _COUNTS = ("added", "changed", "removed")
 def change_of(outputs: Sequence[Output]) -> str:
     """Return the change of all *outputs* together: ``+1,204 ~3 −0``, or "" if it is not known.
 
-    An overwrite has only a net change, ``+24 net``: its commit does not list the rows from before.
+    An overwrite has only a net change, ``+24 net``, because its commit does not list the earlier rows.
     """
     if not outputs or not all(isinstance(one, dict) for one in outputs):
         return ""

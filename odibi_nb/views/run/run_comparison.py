@@ -1,4 +1,4 @@
-"""Two runs side by side: how many transformations differ, and which."""
+"""Two runs side by side: the number of transformations that differ, and the transformations."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RunComparison(Records):
         return [row for row in self.rows if row["changed"]]
 
     def summary(self) -> str:
-        """Return how many rows differ: ``5 of 19 transformations differ``."""
+        """Return the number of rows that differ: ``5 of 19 transformations differ``."""
         total = counted(len(self.rows), "transformation")
         return f"{len(self.differ()):,} of {total} differ" if self.rows else "no transformations"
 

@@ -1,7 +1,7 @@
 """The last runs as a picture: a column for each run with its duration on top, a line for each transformation.
 
-It needs no kernel and no script. Signs and colours show the status; a script that the page may lack copies the
-command that shows a run.
+The picture needs no kernel and no script. Signs and colours show the status. If the page runs scripts, a
+click on a run shows it in JupyterLab; elsewhere it copies the command.
 """
 
 from __future__ import annotations
@@ -43,10 +43,16 @@ _VIEW = (
 )
 _SCROLL = "overflow:auto;max-height:75vh"
 _CODE = "font-family:var(--jp-code-font-family,monospace);user-select:all"
-_COPY = (
-    "const c=this.dataset.command,v=this.closest('.odibi-history');"
-    "v.querySelector('code').textContent=c;navigator.clipboard?.writeText(c)"
+_SHOW = (
+    "const b=event.target.closest('button'),c=b?.dataset.command;if(b){"
+    "this.closest('.odibi-history').querySelector('code').textContent=c;navigator.clipboard?.writeText(c);"
+    "if(/^%odibi [\\w.:' -]+$/.test(c))Object.assign(b.dataset,{commandlinkerCommand:'apputils:run-all-enabled',"
+    "commandlinkerArgs:JSON.stringify({commands:['notebook:insert-cell-below','notebook:replace-selection',"
+    "'notebook:run-cell'],args:{text:c}})})}"
 )
+"""A click copies the command of a run. JupyterLab then runs it in a new cell, see `next_steps`: only a command without
+any character that a magic evaluates or that ends the line, because run ids come from the log.
+"""
 _STYLE = (
     "<style>.odibi-history table{border-collapse:collapse;margin:4px 0}"
     ".odibi-history .odibi-grid :is(td,th){padding:0 2px;text-align:center;border:0}"
@@ -112,10 +118,11 @@ def grid_html(title: str, grid: RunGrid, command: Callable[[str], str], more: st
         f"<div style='{_SCROLL}' tabindex=0 role=region aria-label='{escape(title)}'>"
         f"<table class=odibi-grid><caption style='text-align:left;caption-side:top'><b>{escape(title)}</b>: "
         f"the last {counted(len(grid.runs), 'run')}, the newest on the right. {_legend(grid)}</caption>"
-        f"<thead><tr><th scope=row style='text-align:left;vertical-align:bottom'>{escape(_longest(grid))}</th>"
+        f'<thead onclick="{escape(_SHOW)}"><tr>'
+        f"<th scope=row style='text-align:left;vertical-align:bottom'>{escape(_longest(grid))}</th>"
         f"{''.join(_columns(grid, command))}<th scope=col class=odibi-spark>seconds</th><th scope=col class=odibi-spark>rows</th></tr></thead>"
         f"{body}</table></div>{unusual_html if odd else ''}"
-        f"<p style='margin:4px 0'>A click on a run copies its command: <code style='{_CODE}'>{escape(newest)}</code></p>"
+        f"<p style='margin:4px 0'>A click on a run shows it in a new cell of JupyterLab, and copies its command: <code style='{_CODE}'>{escape(newest)}</code></p>"
         f"{more}</div>"
     )
 
@@ -143,8 +150,8 @@ def _columns(grid: RunGrid, command: Callable[[str], str]) -> Iterator[str]:
         facts = escape(_facts(run, seconds, status))
         yield (
             f"<th scope=col style='vertical-align:bottom'><button type=button title='{facts}' "
-            f"aria-label='{facts}' data-command='{escape(command(run['run_id']))}' onclick=\"{_COPY}\">"
-            f"<span style='display:block;height:{height}px;background:{style.bar}'></span>"
+            f"aria-label='{facts}' data-command='{escape(command(run['run_id']))}'>"
+            f"<span style='display:block;height:{height}px;background-color:{style.bar}'></span>"
             f"<span style='{text_colour(style.colour)}'>{style.sign}</span></button></th>"
         )
 
@@ -197,11 +204,11 @@ def _cell(cell: GridCell | None) -> str:
 
 def _tint(colour: str) -> str:
     """Return the CSS of a square that needs attention."""
-    return f"background:color-mix(in srgb,{colour} 22%,transparent)"
+    return f"background-color:color-mix(in srgb,{colour} 22%,transparent)"
 
 
 def _spark(values: Sequence[float | None], unit: str) -> str:
-    """Return *values* as a sparkline beside the newest value, with the smallest and largest as a tooltip."""
+    """Return *values* as a sparkline, with the newest value beside it and the smallest and largest in the tooltip."""
     known = [value for value in values if value is not None]
     if not known:
         return "<td>"
@@ -232,7 +239,10 @@ def _legend(grid: RunGrid) -> str:
     shown: list[tuple[str, StatusStyle]] = [
         (name.lower(), style) for name, style in STATUS_STYLES.items() if name in statuses
     ]
-    words = [f"<span style='{text_colour(s.colour)}'>{s.sign}</span> {name}" for name, s in shown]
+    words = [(s.sign, s.colour, name) for name, s in shown]
     if any(cell.unusual for line in grid.lines for cell in line.cells if cell is not None):
-        words.append(f"<span style='{text_colour(_AMBER)}'>{_UNUSUAL}</span> unusual")
-    return " · ".join(words)
+        words.append((_UNUSUAL, _AMBER, "unusual"))
+    return " · ".join(
+        f"<span style='white-space:nowrap'><span style='{text_colour(colour)}'>{sign}</span> {word}</span>"
+        for sign, colour, word in words
+    )

@@ -1,11 +1,12 @@
-"""The summary and the chart of a run as HTML: no scripts, every value escaped, both themes."""
+"""The summary and the chart of a run as HTML: every value escaped, both themes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from odibi_nb.views.html_parts import NO_FORMULAS
 from odibi_nb.views.run.gantt import gantt_of
-from odibi_nb.views.run.gantt_svg import gantt_svg
+from odibi_nb.views.run.gantt_svg import gantt_svg, names_script
 from odibi_nb.views.run.head import clock_text, counts_text, head_html, name_parts, run_style
 
 if TYPE_CHECKING:
@@ -20,12 +21,13 @@ _WRAP = (
 
 def framed_summary_html(snapshot: RunSnapshot, hint: str = "") -> str:
     """Return the summary line as an output of its own, in the front end's text size and colour."""
-    return f"<div style='{_WRAP}'>{summary_html(snapshot, hint)}</div>"
+    return f"<div class={NO_FORMULAS} style='{_WRAP}'>{summary_html(snapshot, hint)}</div>"
 
 
 def chart_html(snapshot: RunSnapshot) -> str:
-    """Return the Gantt chart as SVG."""
-    return gantt_svg(gantt_of(snapshot), snapshot.run_id)
+    """Return the Gantt chart as SVG. Many bars have the `names_script`."""
+    gantt = gantt_of(snapshot)
+    return gantt_svg(gantt, snapshot.run_id) + names_script(gantt)
 
 
 def summary_html(snapshot: RunSnapshot, hint: str = "") -> str:

@@ -24,7 +24,7 @@ MAX_LOG_LINES = 40
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ShownRun:
-    """A past run. `result` is what its ``run_project`` returned, as far as it was stored."""
+    """A past run. `result` is the return value of its ``run_project``, as completely as it was stored."""
 
     result: RunResult
 
@@ -69,6 +69,8 @@ def _cells(row: TransformationResult) -> list[str]:
 
 def _reason(row: TransformationResult) -> Iterator[str]:
     yield f"{style_of(row.status.value).sign} {row.transformation_id}: {row.reason}"
+    if row.failed_at and row.failed_at.hint:
+        yield f"  {row.failed_at.hint}"
     lines = (row.traceback or row.log).splitlines()
     if len(lines) > MAX_LOG_LINES:
         yield "    …"

@@ -64,11 +64,11 @@ class AttemptState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class RowState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The state of one transformation. *status* is a `Status` value, WAITING or RETRYING.
 
-    *bars* are its attempts, oldest first. *end* is the time at which the row ended, even if it never started.
-    *change* are the rows that its last attempt added, changed and removed. *why* is the reason why a
-    ``--stale`` run has the row, or why the row ended UNCHANGED; "" in other runs. *unusual* are lines about a
-    last attempt that takes much longer, or wrote far fewer rows, than in the last runs. *failed_at* is the line
-    of the user's code at which its last attempt failed, if it did.
+    *bars* are its attempts, oldest first. *end* is the time at which the row ended, even if it never
+    started. *change* are the rows that its last attempt added, changed and removed. *why* is the reason why
+    a ``--stale`` run includes the row, or why the row ended UNCHANGED; "" in other runs. *unusual* has a
+    line for each value of the last attempt that differs much from the last runs: a longer time, or fewer
+    rows. *failed_at* is the line of the user's code at which its last attempt failed, if it did.
     """
 
     id: str
@@ -93,7 +93,7 @@ class RowState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def findings(self) -> tuple[str, ...]:
         """Return the lines about the last attempt that need attention: broken checks and unusual facts."""
         checks = self.bars[-1].checks if self.bars else ()
-        return checks + self.unusual
+        return checks + self.unusual if checks else self.unusual
 
     @property
     def sign(self) -> str:
@@ -101,7 +101,7 @@ class RowState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return WARNING_SIGN if self.findings else ""
 
     def waits(self, now: dt.datetime) -> list[tuple[dt.datetime, dt.datetime]]:
-        """Return begin and end of each wait for a next attempt. A wait that is not over ends *now*."""
+        """Return begin and end of each wait for a next attempt. A wait that has not ended ends *now*."""
         ends = [bar.start for bar in self.bars[1:]]
         if self.status == RETRYING:
             ends.append(now)
@@ -153,8 +153,7 @@ class RunSnapshot:
 class RunState(View):
     """Collect events into a `RunSnapshot`. This view draws nothing.
 
-    A run does not wait for its views: an event is only queued on the run's thread, and the next snapshot takes
-    it over.
+    A run does not wait for its views: the run's thread only queues an event, and the next snapshot reads it.
 
     Attributes:
         usual: returns the usual time and rows by id, for `learn_usual`; None if nothing is known.
@@ -318,7 +317,8 @@ class RunState(View):
     def _current_eta(self) -> Eta | None:
         """Return the estimate of the current plan.
 
-        It is made here and not in `on_plan`: it simulates the run, and a run does not wait for its views.
+        The estimate is made here and not in `on_plan`, because it simulates the run, and a run does not
+        wait for its views.
         """
         with self._lock:
             plan, eta = self._plan, self._eta
@@ -346,9 +346,9 @@ def _started(row: RowState, payload: dict[str, Any]) -> RowState:
 
 
 def _duration(row: RowState, payload: dict[str, Any]) -> float | None:
-    """Return the seconds from the start of the first attempt to the end, as the result of the run has them.
+    """Return the seconds from the start of the first attempt to the end, as in the result of the run.
 
-    The last attempt was measured by the monotonic clock. The time before it is that of the events.
+    The monotonic clock measured the last attempt. The time before it comes from the times of the events.
     """
     if row.start is None:
         return None

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-import re
 from functools import cache
 from heapq import nlargest
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from odibi_nb.core.model.events import Status
 from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.spark_errors import trace_apart
 from odibi_nb.views.escaping import escape
-from odibi_nb.views.html_parts import breakable
+from odibi_nb.views.html_parts import NO_FORMULAS, breakable
 from odibi_nb.views.next_steps import STYLE
 from odibi_nb.views.run.click_for_log import ROW
 from odibi_nb.views.run.failed_row import SHOW_LOG, NextSteps, failure_html
 from odibi_nb.views.run.gantt import MAX_CHECKS, shortened
 from odibi_nb.views.run.head import title_text
+from odibi_nb.views.run.page_files import lines_of, script_of
 from odibi_nb.views.run.row_change import AS_MANY
 from odibi_nb.views.status_style import (
     RETRYING,
@@ -73,6 +72,8 @@ _TITLES = {
 }
 FIGURES = 3
 """Number of columns that are empty in a row that never started. Its reason is shown there."""
+_LEFT = "style=text-align:left"
+"""The attribute of a line below a row: JupyterLab takes the style sheets out of untrusted notebooks, and aligns cells right."""
 _PADDING = 1
 _NAMES, _LEAST_NAMES, _LEAST_LAYERS, _MOST_LAYERS = 14.0, 9.5, 4.5, 9.0
 """Widths in em: guaranteed and smallest for transformations' names, smallest and largest for layers'."""
@@ -121,7 +122,7 @@ def _details(row: TransformationResult, length: int) -> Details:
 def _tail(text: str, length: int, whole: str) -> str:
     """Return the last lines of *text*, at most *length* characters of HTML.
 
-    If that is not all of it, a first line names *whole*, the expression that has the full text.
+    If the text is cut, a first line names *whole*, the expression that returns the full text.
     """
     text = text.rstrip("\n")
     if len(text) <= length and len(escape(text)) <= length:
@@ -166,7 +167,7 @@ def table_html(
     run = f" data-run='{escape(snapshot.run_id)}'" if snapshot.run_id else ""
     run += f" data-title='{escape(title_text(snapshot))}'"
     return (
-        f"<div class=odibi-log{run} data-total={len(snapshot.rows)}>{style_html(statuses)}"
+        f"<div class='odibi-log {NO_FORMULAS}'{run} data-total={len(snapshot.rows)}>{style_html(statuses)}"
         f"<div class=odibi-scroll tabindex=0 role=group aria-label='Run log'>{shape.columns}{shape.head}{body}</table></div>"
         f"{notes}{script}</div>"
     )
@@ -193,20 +194,18 @@ def table_parts(
     else:
         groups = _attention(rows)
     shape = _Shape(snapshot, buttons=buttons, widths=widths)
-    head = (
-        f"{style_html()}<div class='odibi-log odibi-part'>{shape.columns}{shape.head}</table></div>"
-    )
+    head = f"{style_html()}<div class='odibi-log odibi-part {NO_FORMULAS}'>{shape.columns}{shape.head}</table></div>"
     shown = sum(map(len, groups))
     return [
         head,
         *(_part(group, shape) for group in groups),
-        f"<div class=odibi-log>{_notes(snapshot, len(rows) - shown)}</div>",
+        f"<div class='odibi-log {NO_FORMULAS}'>{_notes(snapshot, len(rows) - shown)}</div>",
     ]
 
 
 def _part(rows: Sequence[RowState], shape: _Shape) -> str:
     body = "".join(_body(row, shape) for row in rows)
-    start = f"<div class='odibi-log odibi-part' {ROW}>{shape.columns}"
+    start = f"<div class='odibi-log odibi-part {NO_FORMULAS}' {ROW}>{shape.columns}"
     return f"{start}{body}</table></div>" if body else ""
 
 
@@ -248,9 +247,12 @@ def _attention(rows: Sequence[RowState]) -> list[Sequence[RowState]]:
     """Return the rows that need attention, the running rows, and the rows that ended last."""
     bad, running, ended = [], [], []
     for number, row in enumerate(rows):
-        if row.status in _BAD or row.findings:
+        status = row.status
+        if status == WAITING:  # most rows, and this is asked with each picture
+            continue
+        if status in _BAD or row.findings:
             bad.append(row)
-        elif row.status == _RUNNING:
+        elif status == _RUNNING:
             running.append(row)
         elif row.end:
             ended.append((row.end, number))
@@ -262,9 +264,11 @@ def _attention(rows: Sequence[RowState]) -> list[Sequence[RowState]]:
 def interesting_rows(
     rows: tuple[RowState, ...], limit: int, *, live: bool = True
 ) -> tuple[RowState, ...]:
-    """Return all rows, or at most *limit*: rows that need attention and running rows, then the others.
+    """Return all rows, or at most *limit*: first the rows that need attention and the running rows, then
+    others.
 
-    Of the others come first the latest to end while the run is *live*, and the slowest when it is over.
+    While the run is *live*, the rows that ended last come first among the others. After its end, the
+    slowest come first.
     """
     if len(rows) <= limit:
         return rows
@@ -288,7 +292,7 @@ def _slowest(rows: Sequence[RowState], count: int) -> list[RowState]:
 
 
 def _notes(snapshot: RunSnapshot, hidden: int) -> str:
-    where = "while the run goes on" if snapshot.live else "here: result.to_frame() has all"
+    where = "while the run is in progress" if snapshot.live else "here: result.to_frame() has all"
     note = (
         f"<p>{counted(hidden, 'more row is', 'more rows are')} not shown {where}.</p>"
         if hidden
@@ -343,8 +347,8 @@ def _width(text: str) -> float:
 def _body(row: RowState, shape: _Shape, number: int | None = None, details: str = "") -> str:
     """Return a transformation: its line, and below it its error, findings of checks and folded details.
 
-    The error has a line of its own because a last column would cut it off, and so has the reason why a row
-    of a ``--stale`` run is in it. A row that never started shows its reason in the place of the figures.
+    The error has its own line, because a last column would cut it off. So has the reason why a ``--stale``
+    run includes the row. A row that never started shows its reason in place of the figures.
     """
     data = f" data-status={row.status}"
     if number is not None:
@@ -360,10 +364,9 @@ def _body(row: RowState, shape: _Shape, number: int | None = None, details: str 
     kind = "odibi-error" if lines else "odibi-more"
     width = len(shape.names)
     why = escape(shortened(f"why: {row.why}", MAX_ERROR)) if row.why else ""
-    because = f"<tr class=odibi-why><td colspan={width}>{why}</tr>" if why else ""
-    return f"<tbody{data}><tr>{''.join(_cells(row, shape))}</tr>{because}" + (
-        f"<tr class={kind}><td colspan={width}>{more}</tr></tbody>" if more else "</tbody>"
-    )
+    because = f"<tr class=odibi-why><td colspan={width} {_LEFT}>{why}" if why else ""
+    below = f"<tr class={kind}><td colspan={width} {_LEFT}>{more}" if more else ""
+    return f"<tbody{data}><tr>{''.join(_cells(row, shape))}{because}{below}</tbody>"
 
 
 def _cells(row: RowState, shape: _Shape) -> Iterable[str]:
@@ -373,7 +376,7 @@ def _cells(row: RowState, shape: _Shape) -> Iterable[str]:
     style = style_of(
         row.status
     )  # its colour is here, too, for front ends that take style sheets out
-    yield f"<td><b class=odibi-{row.status} style=color:{style.colour}>{style.sign} {row.status}{mark}</b>{part}"
+    yield f"<td><b style=color:{style.colour}>{style.sign} {row.status}{mark}</b>{part}"
     name = breakable(row.id)
     if shape.buttons:
         name = f"<button type=button title='Show its log'>{name}</button>"
@@ -402,7 +405,8 @@ def _figures(row: RowState, start: dt.datetime, shape: _Shape) -> Iterable[str]:
     elif length is not None:
         seconds = f"{length:,.2f}"
     share = min(1.0, (length or 0.0) / shape.scale)
-    yield f"<td style=--s:{share:.0%}>{seconds}"
+    bar = f"{share:.0%}"
+    yield f"<td{'' if bar == '0%' else f' style=--s:{bar}'}>{seconds}"
     rows_in = "" if row.rows_in is None else counted(row.rows_in, "row")
     read = f" title='{rows_in} in'" if rows_in else ""
     yield f"<td{read}>" + ("" if row.rows_out is None else f"{row.rows_out:,}")
@@ -424,36 +428,37 @@ def _folded(details: Details | None, is_open: bool) -> str:
     return f"<details{mark}><summary>{' and '.join(words)}</summary>{texts}</details>"
 
 
-@cache
 def script_text() -> str:
-    """Return the script of a saved table, without its comments and needless spaces."""
-    text = "".join(line for line in _lines_of("table.js") if not line.startswith("//"))
-    return re.sub(r" ([-+*/<>=&|?:!]+) |(?<=[,;]) ", r"\1", text)
+    """Return the script of a saved table."""
+    return script_of("table.js")
+
+
+@cache
+def hold_html() -> str:
+    """Return an invisible element whose script keeps presses and the focus in elements with the class ``odibi-live``.
+
+    The script runs where the front end runs handlers, once for each page.
+    """
+    return f'<style onload="{escape(script_of("hold.js"))}"></style>'
 
 
 @cache
 def style_html(statuses: frozenset[str] = STATUSES) -> str:
     """Return the style sheet of a table with rows of these *statuses*, for both themes."""
     signs = "".join(
-        f".odibi-{name}{{{text_colour(style_of(name).colour)}!important}}{_only(name)}"
+        f"[data-status={name}]>tr>td>b{{{text_colour(style_of(name).colour)}!important}}{_only(name)}"
         for name in sorted(statuses)
     )
     right = ",".join(f".odibi-log.odibi-log table tr>:nth-child({number})" for number in _NUMBERS)
-    rules = "".join(_lines_of("table.css"))
+    rules = "".join(lines_of("table.css")).replace(" {", "{")
     steps = STYLE if Status.FAILED.value in statuses else ""
     return f"{steps}<style>{rules}{right}{{text-align:right}}{signs}</style>"
 
 
 def _only(status: str) -> str:
-    """Return the style of a table that shows only rows of *status*, and of the count that chose it."""
+    """Return a style that shows only the rows with *status*, and highlights the count that was clicked."""
     chosen = f"[data-odibi-only={status}]"
     return (
         f"{chosen} .odibi-log tbody:not([data-status={status}]){{display:none}}"
         f"{chosen} button[data-status={status}]{{outline:2px solid currentColor;outline-offset:2px}}"
     )
-
-
-def _lines_of(name: str) -> list[str]:
-    """Return the lines of a file beside this module, without their indentation."""
-    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
-    return [line.strip() for line in text.splitlines()]

@@ -109,6 +109,7 @@ def test_a_missing_module_costs_only_its_names():
         ("def work(inputs, extra): pass", "its parameters 'extra' cannot be filled"),
         ("async def work(inputs): pass", "use def"),
         ("def work():\n  x = '\x00'", "null bytes"),
+        ("def work():\n  x = '\ud800'", "is not Python: 'utf-8' codec can't encode"),
     ],
 )
 def test_a_cell_that_cannot_be_used_is_one_message(module, body, message):

@@ -77,6 +77,18 @@ TEXTS = {
         "rows": f"from typing import get_type_hints\nfrom shop.other import T\n\n\nclass A:\n    x: 'T'\n\n\n{WORK}    return get_type_hints(A)['x'].y\n",
         "other": "class T:\n    y = @\n",
     },
+    "a class that a decorator of a library registers": {
+        "rows": f"import numbers\nimport shop.impl\n\n\n{WORK}    return numbers.Number\n",
+        "impl": "import numbers\n\n\n@numbers.Number.register\nclass Own:\n    def go(self):\n        return @\n",
+    },
+    "a name in a text that is evaluated": {
+        "rows": f"import shop.other\n\n\n{WORK}    return eval('shop.other.f()')\n",
+        "other": "def f():\n    return @\n",
+    },
+    "a name in a text that is evaluated after an import": {
+        "rows": f"{WORK}    import shop.other\n    return eval('shop.other.f()')\n",
+        "other": "def f():\n    return @\n",
+    },
     "a docstring that another module reads": {
         "rows": f"from shop.other import text_of\n\n\ndef sql():\n    '''select @'''\n\n\n{WORK}    return text_of(sql)\n",
         "other": "def text_of(fn):\n    return fn.__doc__\n",
@@ -191,6 +203,17 @@ def test_a_name_that_no_statement_binds_makes_the_code_unclear(project, tmp_path
     read = f"from pathlib import Path\nexec(Path({str(tmp_path / 'shop.txt')!r}).read_text())\n"
     project.write({"rows": f"{read}\n\n{WORK}    return f()\n"})
     assert project.read().unclear == ("the source of shop.rows.f cannot be found",)
+
+
+def test_a_module_that_replaces_itself_makes_the_code_unclear(project):
+    """A module in memory that is another object has names that no text describes, so its row runs each time."""
+    project.write(
+        {
+            "rows": f"from shop.other import f\n\n\n{WORK}    return f()\n",
+            "other": "import sys\n\n\nclass Own:\n    def f(self):\n        return 1\n\n\nsys.modules[__name__] = Own()\n",
+        }
+    )
+    assert project.read().unclear == ("module other replaces itself by another object",)
 
 
 def test_secrets_in_values_are_not_stored(project, monkeypatch):

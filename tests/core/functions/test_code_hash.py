@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import functools
+import importlib.machinery
 import linecache
+import logging
+import re
 import sys
 import types
 
+import numpy as np
 import pytest
 
+from odibi_nb import ingest
 from odibi_nb.core.functions.code_hash import CodeReader
-from odibi_nb.core.functions.code_store import CodeStore
+from odibi_nb.core.functions.code_store import BATCH, CodeStore
 from odibi_nb.core.functions.project_sources import ProjectSources
 from odibi_nb.core.functions.registry import REGISTRY, ProjectModules
 
@@ -198,6 +203,114 @@ def test_arguments_of_a_partial_and_values_of_a_closure_count(project):
     assert digest(partial(made.make, n=3)) != digest(partial(made.make, n=4))
 
 
+MADE = """
+def make(n):
+    def work(inputs, first=n, *, second=n): return n
+    return work
+
+def make_early():
+    def work(inputs): return later
+    return work
+    later = 1
+"""
+
+
+@pytest.fixture
+def made(project):
+    """Makes functions whose closure and defaults have a value; with their hash."""
+    project.write("made.py", MADE)
+    project.read()  # imports the modules
+    with ProjectModules(project.folder).importing():
+        import made  # type: ignore[import-not-found]
+    return types.SimpleNamespace(
+        code=lambda value: project.read("made", "work", made.make(value)),
+        early=lambda: project.read("made", "work", made.make_early()),
+    )
+
+
+def nested(value):
+    """A list with *value* below more levels than other data has."""
+    for _ in range(150):
+        value = [value]
+    return value
+
+
+def of_class(factor):
+    found = sys.modules["shop.silver"].Scaler()
+    found.factor = factor
+    return found
+
+
+def helper(name):
+    return getattr(sys.modules["shop.helpers"], name)
+
+
+IN_A_CLOSURE = {
+    "a pattern": lambda n: re.compile("a" * n),
+    "a deep list": nested,
+    "a set": lambda n: {n, "a"},
+    "a module": lambda n: sys.modules["shop.helpers" if n == 1 else "shop.times"],
+    "functions in a list": lambda n: [helper("clean" if n == 1 else "other")],
+    "functions in a dict": lambda n: {"a": helper("clean" if n == 1 else "other")},
+    "an object of the project": of_class,
+    "a function with a function": lambda n: functools.partial(
+        max, helper("clean" if n == 1 else "other")
+    ),
+    "an array": lambda n: np.array([n]),
+    "a bound method": lambda n: of_class(n).scale,
+    "a function of ours": lambda n: ingest.load_csv if n == 1 else None,
+}
+
+
+@pytest.mark.parametrize("value", IN_A_CLOSURE.values(), ids=IN_A_CLOSURE)
+def test_each_kind_of_value_in_a_closure_counts(made, value):
+    """Equal values have the same hash, and other values another one, whatever object holds them."""
+    first = made.code(value(1))
+    assert first.unclear == ()
+    assert first.digest == made.code(value(1)).digest != made.code(value(2)).digest
+
+
+def test_handles_in_a_closure_do_not_count(made):
+    """Two loggers are the same code: a logger only receives what code says."""
+    first, second = (made.code(logging.getLogger(name)) for name in ("odibi_a", "odibi_b"))
+    assert first.digest == second.digest != ""
+
+
+def test_a_variable_that_has_no_value_yet_does_not_count(made):
+    """A closure whose variable was never set has a hash: its text."""
+    assert made.early().digest
+
+
+def test_a_value_that_cannot_be_written_makes_the_code_unclear(made):
+    """An array of objects that no process can compare leaves the function without a hash."""
+    code = made.code(np.array([lambda: 0], dtype=object))
+    assert code.digest == ""
+    assert "cannot be compared" in code.unclear[0]
+
+
+def test_a_function_that_wraps_itself_has_a_hash(project):
+    """The search for the wrapped function ends, wherever ``__wrapped__`` leads."""
+    project.write("round.py", "def work(inputs): return 1\nwork.__wrapped__ = work\n")
+    assert project.read("round").digest
+
+
+def test_an_expression_that_is_nested_too_deeply_makes_the_code_unclear(project):
+    """A text that Python can run, but that cannot be searched, has no hash."""
+    project.write("deep.py", f"def work(inputs): return {'1 + ' * 2_000}1\n")
+    code = project.read("deep")
+    assert code.digest == ""
+    assert code.unclear
+
+
+def test_too_many_objects_make_the_code_unclear(project):
+    """A search through more objects than code has ends without a hash."""
+    text = "import types\nROWS = [types.SimpleNamespace(n=i) for i in range(20_001)]\n"
+    project.write("many.py", f"{text}def work(inputs): return ROWS\n")
+    code = project.read("many")
+    assert code.digest == ""
+    assert code.unclear == ("it reaches too many objects in memory",)
+
+
 def test_an_object_without_end_makes_the_code_unclear(project):
     """Looking at a value ends, whatever the value makes of it."""
 
@@ -239,6 +352,230 @@ def test_a_function_of_a_cell_counts_with_the_globals_that_it_uses(project):
     unclear = project.read("__main__", "work", namespace["work"])
     assert unclear.digest == ""
     assert "the value of n" in unclear.unclear[0]
+
+
+CLASSES_OF_CELLS = {
+    "a dataclass's default": (
+        "import dataclasses\n@dataclasses.dataclass\nclass K:\n    x: int = 1\n",
+        "@dataclasses.dataclass\nclass K:\n    x: int = 2\n",
+    ),
+    "a dataclass's factory": (
+        "import dataclasses\n@dataclasses.dataclass(frozen=True, slots=True)\nclass K:\n    x: list = dataclasses.field(default_factory=lambda: [1])\n",
+        "@dataclasses.dataclass(frozen=True, slots=True)\nclass K:\n    x: list = dataclasses.field(default_factory=lambda: [2])\n",
+    ),
+    "a member of an enumeration": (
+        "import enum\nclass K(enum.IntEnum):\n    A = 1\n",
+        "class K(enum.IntEnum):\n    A = 2\n",
+    ),
+    "an attribute set later": ("class K:\n    x = 1\n    def f(self): return 1\n", "K.x = 2\n"),
+    "an attribute of a class without methods": ("class K:\n    x = 1\n", "K.x = 2\n"),
+    "a base class": (
+        "class B:\n    x = 1\nclass K(B): pass\n",
+        "class B:\n    x = 2\nclass K(B): pass\n",
+    ),
+    "a base class of a module": (
+        "import shop.silver\nclass K(shop.silver.Base): pass\n",
+        "shop.silver.Base.factor = 9\n",
+    ),
+    "a property": (
+        "class K:\n    @property\n    def x(self): return 1\n",
+        "class K:\n    @property\n    def x(self): return 2\n",
+    ),
+    "a static method": (
+        "class K:\n    @staticmethod\n    def f(): return 1\n",
+        "class K:\n    @staticmethod\n    def f(): return 2\n",
+    ),
+    "a cached property": (
+        "import functools\nclass K:\n    @functools.cached_property\n    def x(self): return 1\n",
+        "class K:\n    @functools.cached_property\n    def x(self): return 2\n",
+    ),
+    "a default argument set later": ("def K(x=1): return x\n", "K.__defaults__ = (2,)\n"),
+}
+
+
+@pytest.mark.parametrize(("text", "change"), CLASSES_OF_CELLS.values(), ids=CLASSES_OF_CELLS)
+def test_classes_of_cells_count_with_their_attributes(project, text, change):
+    """A class whose text Python does not keep is described by its bases and attributes."""
+    project.read()
+    namespace = {"__name__": "__main__"}
+    fn = cell(f"{text}def work(inputs): return K\n", namespace, 2)
+    first = project.read("__main__", "work", fn)
+    assert project.read("__main__", "work", fn).digest == first.digest
+    cell(change, namespace, 3)
+    assert project.read("__main__", "work", fn).digest not in {"", first.digest}
+
+
+CACHES_OF_CELLS = {
+    "a class's": ("class K:\n    seen = {}\n    def f(self): return 1\n", "K.seen['a'] = 1\n"),
+    "a default argument": ("def K(x=[]): return x\n", "K().append(1)\n"),
+}
+
+
+@pytest.mark.parametrize(("text", "change"), CACHES_OF_CELLS.values(), ids=CACHES_OF_CELLS)
+def test_what_code_of_cells_collects_does_not_count(project, text, change):
+    """A container that functions fill while they run is a cache, and no other code."""
+    namespace = {"__name__": "__main__"}
+    fn = cell(f"{text}def work(inputs): return K\n", namespace, 4)
+    first = project.read("__main__", "work", fn)
+    cell(change, namespace, 5)
+    assert project.read("__main__", "work", fn).digest == first.digest != ""
+
+
+def test_an_import_in_a_function_of_a_cell_counts(project):
+    """A module that only the function's body imports is part of its code."""
+    text = "def work(inputs):\n    from shop.helpers import other\n    return other()\n"
+    fn = cell(text, {"__name__": "__main__"}, 6)
+    before = project.read("__main__", "work", fn)
+    changed = MODULES["shop/helpers.py"].replace("return 1", "return 2")
+    project.write("shop/helpers.py", changed)
+    assert project.read("__main__", "work", fn).digest not in {"", before.digest}
+
+
+def test_a_function_of_a_cell_that_chooses_names_has_no_hash(project):
+    """Names of a notebook that code chooses while it runs cannot be known before."""
+    text = "def work(inputs): return globals()[inputs[0]]\n"
+    code = project.read("__main__", "work", cell(text, {"__name__": "__main__"}, 7))
+    assert code.digest == ""
+    assert code.unclear == ("work chooses names at run time",)
+
+
+@pytest.mark.parametrize("known", ["", "%time 1\n"])
+def test_a_function_without_a_text_has_no_hash(project, known):
+    """A function that exec made, or whose cell is no longer known, cannot be compared."""
+    fn = cell("def work(inputs): return 1\n", {"__name__": "__main__"}, 8)
+    name = fn.__code__.co_filename
+    linecache.cache[name] = (len(known), None, known.splitlines(keepends=True), name)
+    code = project.read("__main__", "work", fn)
+    assert code.digest == ""
+    assert code.unclear == ("the source of work cannot be found",)
+
+
+def test_functions_of_one_statement_of_a_cell_count_once(project):
+    """Two functions in one ``if`` have one text: that of the whole statement."""
+    text = "if True:\n    def first(): return 1\n    def second(): return first()\n"
+    fn = cell(f"{text}def work(inputs): return first() + second()\n", {"__name__": "__main__"}, 9)
+    code = project.read("__main__", "work", fn)
+    assert [*code.parts] == ["__main__.work", "__main__.first, second"]
+
+
+def test_a_compiled_module_counts_with_its_bytes(project):
+    """Compiled code has no text, so any change of its file is a change of the code."""
+    suffix = importlib.machinery.EXTENSION_SUFFIXES[0]
+    project.write(f"fast{suffix}", "first")
+    project.write("calls.py", "def work(inputs):\n    import fast\n    return fast.f()\n")
+    before = project.read("calls")
+    assert before.digest == project.read("calls").digest != ""
+    project.write(f"fast{suffix}", "other, and longer")
+    assert project.read("calls").digest not in {"", before.digest}
+
+
+def test_a_module_that_cannot_be_parsed_makes_the_code_unclear(project):
+    """A function that imports a broken module, when it runs, has no hash, and the reason names the module."""
+    project.write("shop/broken.py", "def f(:\n")
+    project.write(
+        "later.py", "def work(inputs):\n    from shop import broken\n    return broken.f()\n"
+    )
+    code = project.read("later")
+    assert code.digest == ""
+    assert code.unclear[0].startswith("module shop.broken cannot be parsed: ")
+
+
+def test_a_module_that_removes_its_file_makes_the_code_unclear(project):
+    """A module whose file is gone after the import has no text to compare."""
+    project.write("gone.py", "import os\nos.remove(__file__)\n\ndef work(inputs): return 1\n")
+    code = project.read("gone")
+    assert code.digest == ""
+    assert "gone.py cannot be read: No such file or directory" in code.unclear
+
+
+def test_a_library_that_was_edited_after_its_import_makes_the_code_unclear(
+    project, tmp_path_factory, monkeypatch
+):
+    """Of code that the notebook imported from a folder of its own, only the file's text is known."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "own_code.py").write_text("def f(): return 1\n")
+    monkeypatch.syspath_prepend(elsewhere)
+    importlib.import_module("own_code")
+    project.write("uses_own.py", "import own_code\n\ndef work(inputs): return own_code.f()\n")
+    assert project.read("uses_own").digest
+    (elsewhere / "own_code.py").write_text("def f(:\n")
+    code = project.read("uses_own")
+    assert code.digest == ""
+    assert code.unclear == ("module own_code in memory differs from its file",)
+
+
+AT_WORK = {
+    "a name of a package": (
+        "from shop import settings_of as s\nfrom shop.rules import LIMIT\n",
+        "s(LIMIT)",
+    ),
+    "a star of Python": ("import importlib\n", "importlib.import_module('json').dumps(1)"),
+    "a counter": (
+        "n = len('a')\n\ndef count():\n    global n\n    n += 1\n    return n\n",
+        "count()",
+    ),
+    "a class in itself": ("class Node:\n    pass\n\nsetattr(Node, 'child', Node)\n", "Node.child"),
+    "an empty cache": ("CACHE = dict()\n", "CACHE.setdefault(1, 2)"),
+    "a name of an error": (
+        "try:\n    import json as j\nexcept ImportError as exc:\n    j = None\n",
+        "j.dumps(1)",
+    ),
+    "several names at once": ("first, *rest = 1, 2, 3\n[last] = rest[1:]\n", "(first, rest, last)"),
+    "a star in a block": (
+        "try:\n    from shop.wide import *\nexcept ImportError:\n    star = None\n",
+        "star()",
+    ),
+    "names of its own module": ("LIMIT = 2\n", "work.__globals__['LIMIT']"),
+    "a handler in a statement": (
+        "CALLED = []\nCALLED.append(lambda: 1)\n",
+        "CALLED[0]()",
+    ),
+    "a function that a library generates": (
+        "import os\nexec(compile('\\n' * 90 + 'def made(): return 1', os.__file__, 'exec'))\n",
+        "made()",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "called"), AT_WORK.values(), ids=AT_WORK)
+def test_running_code_does_not_change_its_hash(project, text, called):
+    """A function has the same hash before and after it ran, and another one if its module changes."""
+    project.write("shop/__init__.py", "def settings_of(x): return x\n")
+    project.write("at_work.py", f"{text}\ndef work(inputs): return {called}\n")
+    before = project.read("at_work")
+    assert before.unclear == ()
+    sys.modules["at_work"].work([])
+    assert project.read("at_work").digest == before.digest
+    project.write("at_work.py", f"{text}\ndef work(inputs): return {called}, 2\n")
+    assert project.read("at_work").digest != before.digest
+
+
+def test_a_function_that_a_cell_put_into_a_module_counts(project):
+    """The function that runs decides, not the one that its module's file has."""
+    before = project.read()
+    text = "import shop.helpers\ndef work(x, w): return 5\n"
+    module = sys.modules["shop.helpers"]
+    module.clean = cell(text, {"__name__": "__main__"}, 10)
+    assert project.read().digest not in {"", before.digest}
+
+
+def test_code_that_gives_its_context_away_depends_on_the_parameters(project):
+    """Installed code that gets the context can read the manifest's parameters; the project's is known."""
+    project.write("gives.py", "import colorsys\ndef work(context): return colorsys.f(context)\n")
+    one, two = (project.read("gives", parameters={"a": n}).digest for n in (1, 2))
+    assert one != two
+    project.write(
+        "keeps.py", "from shop import late\ndef work(context): return late.late(context)\n"
+    )
+    one, two = (project.read("keeps", parameters={"a": n}).digest for n in (1, 2))
+    assert one == two
+
+
+def test_a_function_that_calls_ours_has_the_hash_of_our_version(project):
+    """A wrapper of a ready-made function depends on this package, and on the parameters that it reads."""
+    text = "from odibi_nb.ingest import load_csv\n\ndef work(context): return load_csv(context)\n"
+    project.write("wraps.py", text)
+    assert "odibi_nb.ingest.load_csv" in project.read("wraps").parts
 
 
 def test_a_constant_that_was_changed_in_memory_is_not_taken_for_the_one_in_its_file(project):
@@ -365,8 +702,6 @@ def test_parameters_count_only_for_code_that_can_read_them(project):
 
 def test_ready_made_functions_have_the_hash_of_our_version(project):
     """A new version of this package is new code of its functions."""
-    from odibi_nb import ingest
-
     code = project.read("odibi_nb.ingest", "load_csv", ingest.load_csv)
     assert [*code.parts] == ["odibi_nb.ingest"]
     assert code.digest
@@ -388,4 +723,23 @@ def test_texts_are_stored_once_and_only_for_their_owner(project, tmp_path):
     files = [*(tmp_path / ".odibi" / "code").iterdir()]
     assert all(path.stat().st_mode & 0o077 == 0 for path in files)
     (tmp_path / ".odibi" / "code" / f"{code.digest}.json").write_text("{torn")
+    assert store.parts(code.digest) is None
+
+
+def test_configurations_of_a_large_plan_are_stored_in_batches(tmp_path):
+    """A full batch is written at once, so that a process that dies keeps most of them."""
+    store = CodeStore(tmp_path)
+    for number in range(BATCH):
+        store.keep_config(f"{number:016x}", lambda: {"a": 1})
+    assert CodeStore(tmp_path).config(f"{0:016x}") == {"a": 1}
+
+
+def test_a_store_that_cannot_be_written_costs_only_the_explanation(project, tmp_path):
+    """If the state folder cannot be made, a run goes on, and later changes have no explanation."""
+    (tmp_path / "file").write_text("no folder")
+    store = CodeStore(tmp_path / "file" / ".odibi")
+    code = project.read()
+    store.keep_code(code)
+    store.keep_config("0123456789abcdef", lambda: {"a": 1})
+    store.flush()
     assert store.parts(code.digest) is None

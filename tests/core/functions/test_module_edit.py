@@ -116,7 +116,7 @@ def test_of_two_functions_of_one_name_the_loaded_one_changes(file, tmp_path):
 @pytest.mark.parametrize(
     ("cell", "reason"),
     [
-        ("LIMIT = 9\n\n" + FIXED, "line 2 of the cell is no function, class or import: LIMIT = 9"),
+        ("LIMIT = 9\n\n" + FIXED, "line 2 of the cell is not a function, class or import: LIMIT = 9"),
         (FIXED + "\n\n" + FIXED, "the cell defines work more than once"),
         ("def other(x):\n    return x\n", "the cell defines other, and the function in the file is work"),
         (FIXED + "\n\ndef helper(x):\n    return 2\n", "the file defines helper more than once"),
@@ -140,6 +140,27 @@ def test_a_file_that_changed_meanwhile_is_not_written(file, tmp_path):
     assert file.read_text().endswith("# mine\n")
     file.unlink()
     assert "cannot be written" in refusal(edit, tmp_path)
+
+
+def test_a_file_that_changes_during_the_write_stays(file, tmp_path, monkeypatch):
+    """An editor saves the file while the new text is written beside it: the editor's text stays."""
+    plain = os.fsync
+
+    def saves(number):
+        file.write_text(MODULE + "\n# mine\n")
+        plain(number)
+
+    edit = edit_of(source_in(file), FIXED, "work")
+    monkeypatch.setattr(os, "fsync", saves)
+    assert CHANGED in refusal(edit, tmp_path)
+    assert file.read_text().endswith("# mine\n")
+    assert [path.name for path in tmp_path.glob("*silver*")] == ["silver.py"]
+
+
+def test_a_version_that_the_file_has_is_not_written_again(file, tmp_path):
+    """A cell that changes nothing is refused, so that its author sees that nothing happened."""
+    edit = edit_of(source_in(file), FIXED.replace("ghi_w_m2", "ghi"), "work")
+    assert "the file already has this version" in refusal(edit, tmp_path)
 
 
 def test_a_read_only_file_is_not_written(file, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import concurrent.futures.process
 import gc
 import importlib
@@ -17,8 +18,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from fakes import FakeProject, row
 
+from odibi_nb.core.functions import sibling_modules
 from odibi_nb.core.functions.registry import REGISTRY, FunctionNotFoundError, ProjectModules
+from odibi_nb.core.functions.sibling_modules import ModuleSpace
 
 
 @pytest.fixture
@@ -143,6 +147,59 @@ def test_a_project_on_the_users_own_path_lends_its_modules(project, monkeypatch)
         assert call(folder, "lent_module")[0] == "first"
 
 
+def test_a_folder_that_is_gone_ends_only_its_own_plan(project):
+    """If a project's folder cannot be read, its plan fails, and the next project's modules are found."""
+    folder = project("there", found_module="def work(): return 1\n")
+    before = sys.dont_write_bytecode
+    with (
+        pytest.raises(FileNotFoundError),
+        ProjectModules(folder.parent / "gone").importing(),
+    ):
+        pass
+    assert sys.dont_write_bytecode == before
+    assert call(folder, "found_module")[0] == 1
+
+
+def test_a_module_that_removes_its_file_is_used_until_it_is_written_again(project):
+    """A module whose file is gone stays as it was imported; a new file with its name is imported."""
+    folder = project("gone_file", fleeting="import os\nos.remove(__file__)\ndef work(): return 1\n")
+    assert call(folder, "fleeting")[0] == 1
+    project("gone_file", fleeting="def work(): return 2\n")
+    assert call(folder, "fleeting")[0] == 2
+
+
+def test_a_module_that_is_broken_now_does_not_keep_the_others_from_reloading(project):
+    """The importers of an edited helper are known from their files; a broken file has no imports."""
+    folder = project(
+        "broken_now",
+        edited_helper="N = 1\n",
+        importing_module="import edited_helper\ndef work(): return edited_helper.N\n",
+        other_module="def work(): return 3\n",
+    )
+    assert call(folder, "importing_module")[0] == 1
+    assert call(folder, "other_module")[0] == 3
+    project("broken_now", edited_helper="N = 22\n", other_module="def work(:\n")
+    assert call(folder, "importing_module")[0] == 22
+
+
+def test_a_package_without_a_file_is_imported_again_when_its_folder_changes(project):
+    """A new module in a folder without ``__init__.py`` is found, though the folder has no file of its own."""
+    folder = project(
+        "loose", calling="def work():\n    from loose_parts import two\n    return two.N\n"
+    )
+    (folder / "loose_parts").mkdir()
+    (folder / "loose_parts" / "one.py").write_text("def work(): return 1\n")
+    assert call(folder, "loose_parts.one")[0] == 1
+    (folder / "loose_parts" / "two.py").write_text("N = 2\n")
+    os.utime(folder / "loose_parts", ns=(1, 1))
+    assert call(folder, "calling") == (2, ["loose_parts", "loose_parts.one"])
+
+
+def test_a_module_that_is_not_loaded_has_no_owner():
+    """Only a loaded module belongs to a project."""
+    assert ProjectModules.owner_of("a_module_that_nobody_imported") is None
+
+
 def test_stale_bytecode_is_not_taken_for_new_text(project):
     """Existing bytecode is not used for text of the same second and size."""
     folder = project("a", compiled_module="def work(): return 1\n")
@@ -242,6 +299,21 @@ def nested():
         return near_helper.N, name_of()
     return inner
 
+def beside():
+    import near_data
+    import near_shared
+    return near_data.N, near_shared.N
+
+def by_keyword():
+    from importlib.util import find_spec
+    with open(find_spec(".part", "near_package").origin) as file:
+        name = "one" if "N = 'one'" in file.read() else "two"
+    return name, pkgutil.get_data(package="near_helper", resource="data.txt").decode()
+
+def library():
+    copy = pickle.loads(pickle.dumps(importlib))
+    return copy.__name__, {"import_module", "reload"} <= {*dir(importlib)}
+
 def foreign():
     try:
         import only_in_one
@@ -299,6 +371,130 @@ def test_a_function_keeps_its_projects_modules(two, order):
         assert [{*fn()} for fn in planned[name]] == [{name}] * len(functions)
 
 
+BY_NAME = """
+import importlib
+import pkgutil
+import sys
+import unittest.mock
+from importlib import import_module
+
+import library_by_name
+
+
+def patched():
+    with unittest.mock.patch("near_helper.N", "patched"):
+        from near_helper import N
+        return N
+
+
+def library():
+    return library_by_name.of("near_helper")
+
+
+def reloaded():
+    import near_helper
+    return importlib.reload(near_helper).N
+
+
+def patched_package():
+    with unittest.mock.patch("near_package.part.N", "patched"):
+        from near_package import part
+        return part.N
+
+
+def only_in_one():
+    return library_by_name.of("only_in_one", "N")
+
+
+def by_hand():
+    return sys.modules["near_helper"].N
+"""
+LIBRARY = """
+import importlib
+
+
+def of(module, name="N"):
+    assert getattr(__import__(module), name) == getattr(importlib.import_module(module), name)
+    return getattr(importlib.import_module(module), name)
+"""
+
+
+@pytest.fixture
+def two_by_name(two, tmp_path, monkeypatch):
+    """The two projects, with functions that let a library import modules."""
+    library = tmp_path / "site-packages"
+    library.mkdir()
+    (library / "library_by_name.py").write_text(LIBRARY)
+    monkeypatch.syspath_prepend(str(library))
+    for folder in two.values():
+        (folder / "by_names.py").write_text(BY_NAME)
+    before = builtins.__import__, importlib.import_module
+    yield two
+    builtins.__import__, importlib.import_module = before
+
+
+@pytest.mark.parametrize("order", [("one", "two"), ("two", "one")])
+def test_a_library_that_imports_by_name_gets_the_projects_module(two_by_name, order):
+    """``mock.patch``, and any library that imports a module by its name, finds the project's own module."""
+    wanted = {"patched": "patched", "patched_package": "patched", "library": None, "reloaded": None}
+    planned = {
+        name: {fn: plan(two_by_name[name], fn, "by_names") for fn in wanted} for name in order
+    }
+    for name in (*order, *order):
+        with ProjectModules(two_by_name[name]).running():
+            found = {function: fn() for function, fn in planned[name].items()}
+        assert found == {function: value or name for function, value in wanted.items()}
+
+
+def test_a_library_gets_no_module_that_only_another_project_has(two_by_name):
+    """A library that imports the module for another project's function is told who has it."""
+    functions = {
+        name: plan(folder, "only_in_one", "by_names") for name, folder in two_by_name.items()
+    }
+    with ProjectModules(two_by_name["one"]).running():
+        assert functions["one"]() == 1
+    with (
+        ProjectModules(two_by_name["two"]).running(),
+        pytest.raises(ModuleNotFoundError, match=r"only_in_one.*project in .*one"),
+    ):
+        functions["two"]()
+
+
+def test_code_that_looks_into_sys_modules_is_named_before_the_run(two_by_name):
+    """``sys.modules["near_helper"]`` is one module for the process: the plan of the other project says so."""
+    notices = {}
+    for name, folder in two_by_name.items():
+        plan(folder, "late")
+        plan(folder, "by_hand", "by_names")
+        modules = ProjectModules(folder)
+        with modules.importing():
+            REGISTRY.resolve("by_names", "by_hand", "pandas")
+        notices[name] = modules.notices()
+    assert notices["one"] == []
+    assert len(notices["two"]) == 1
+    assert notices["two"][0].startswith(
+        "module 'by_names' looks up 'near_helper' in sys.modules, where it is the module of the project in "
+    )
+
+
+def test_names_are_found_however_code_looks_them_up():
+    """An item, a method's first argument and a membership test are found; computed names are not."""
+    from odibi_nb.core.functions.sibling_modules import names_by_hand
+
+    text = b"sys.modules['a']; sys.modules.get('b', 'x'); 'c' in sys.modules; sys.modules[name]; d['e']"
+    assert names_by_hand(text) == {"a", "b", "c"}
+    assert names_by_hand(b"modules['a']") == set()
+    assert names_by_hand(b"sys.modules['a'") == set()
+
+
+def test_a_plan_shows_that_its_code_looks_into_sys_modules(two_by_name):
+    """The notice is one of the plan's, which are shown before the run."""
+    plan(two_by_name["one"], "late")
+    rows = [row("A", module="by_names", function="by_hand")]
+    found = FakeProject(two_by_name["two"], rows).orchestrator().plan().notices
+    assert [text for text in found if "'near_helper' in sys.modules" in text] != []
+
+
 def test_modules_that_only_another_project_has_are_not_there_late_either(two):
     """An import in a function does not find what only another open project has: as in its own process."""
     one, two_ = plan(two["one"], "foreign"), plan(two["two"], "foreign")
@@ -306,6 +502,39 @@ def test_modules_that_only_another_project_has_are_not_there_late_either(two):
     assert two_().startswith("No module named 'only_in_one' in this project; the project in ")
     importlib.import_module("only_in_one")  # by the notebook, which may
     assert two_().startswith("No module named 'only_in_one' in this project; the project in ")
+
+
+def test_functions_that_take_a_modules_name_may_get_it_by_keyword_or_relative(two):
+    """A name in a keyword means the project's module, and a relative name belongs to its package."""
+    planned = {name: plan(two[name], "by_keyword") for name in ("one", "two")}
+    for name in ("one", "two", "one"):
+        with ProjectModules(two[name]).running():
+            assert planned[name]() == (name, name)
+
+
+def test_a_library_that_a_projects_code_imports_is_the_library(two):
+    """``importlib`` in a function can be listed and pickled, as in any other code."""
+    for name in ("one", "two"):
+        assert plan(two[name], "library")() == ("importlib", True)
+
+
+def test_an_installed_library_is_there_though_another_project_has_its_name(
+    two, tmp_path, monkeypatch
+):
+    """A folder of data, or another project's module, takes no library from a function that imports it."""
+    library = tmp_path / "site-packages"
+    library.mkdir()
+    for name in ("near_data", "near_shared"):
+        (library / f"{name}.py").write_text("N = 'library'\n")
+    for folder in two.values():
+        (folder / "near_data").mkdir()
+        (folder / "near_data" / "rows.csv").write_text("a\n1\n")
+    (two["one"] / "near_shared.py").write_text("N = 'one'\n")
+    monkeypatch.syspath_prepend(str(library))
+    planned = {name: plan(two[name], "beside") for name in ("one", "two")}
+    assert planned["two"]() == ("library", "library")
+    assert planned["one"]() == ("library", "one")
+    assert planned["two"]() == ("library", "library")
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
@@ -400,6 +629,29 @@ def test_a_function_that_was_sent_by_value_keeps_its_modules(two):
         assert pickle.loads(cloudpickle.dumps(fn))() == (name, name)
 
 
+def test_the_owner_of_a_name_is_found_among_many_projects_as_among_few(tmp_path, monkeypatch):
+    """Each import of a row asks whose module a name is. Its cost does not grow with the opened projects."""
+    for name in ("_spaces", "_folders"):
+        monkeypatch.setattr(sibling_modules, name, dict(getattr(sibling_modules, name, {})))
+    space = ModuleSpace(tmp_path / "own", private=True)
+
+    def steps():
+        calls = []
+        sys.setprofile(lambda _frame, event, _what: calls.append(event))
+        try:
+            assert not space.is_others("pytest")
+            assert not space.is_others("a_module_that_is_nowhere")
+        finally:
+            sys.setprofile(None)
+        return len(calls)
+
+    steps()
+    few = steps()
+    for number in range(50):
+        ModuleSpace(tmp_path / str(number), private=True)
+    assert steps() == few
+
+
 def test_a_loaded_module_is_found_where_it_is_now(tmp_path, monkeypatch):
     """A module counts for the folder of its file, also after it was replaced, removed or given a file."""
     from odibi_nb.core.functions.sibling_modules import loaded_from
@@ -424,6 +676,21 @@ def test_a_loaded_module_is_found_where_it_is_now(tmp_path, monkeypatch):
     assert loaded_from(here) == ["takes_turns"]
     monkeypatch.delitem(sys.modules, "takes_turns")
     assert loaded_from(here) == []
+
+
+def test_a_package_without_its_parent_belongs_to_no_folder(tmp_path, monkeypatch):
+    """If code removes a package from ``sys.modules``, what was below it does not end a plan."""
+    from odibi_nb.core.functions.sibling_modules import loaded_from
+
+    (tmp_path / "removed_parent" / "below").mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("removed_parent.below")
+    assert sorted(loaded_from(tmp_path)) == ["removed_parent", "removed_parent.below"]
+    parent = sys.modules.pop("removed_parent")
+    assert loaded_from(tmp_path) == []
+    sys.modules["removed_parent"] = parent
+    for name in ("removed_parent.below", "removed_parent"):
+        monkeypatch.delitem(sys.modules, name)
 
 
 def test_a_module_that_is_imported_meanwhile_does_not_end_a_plan(tmp_path):

@@ -28,6 +28,7 @@ from odibi_nb.core.functions.registry import (
     accepted_keywords,
     module_allowed,
     resolving_with_session,
+    returns_frames,
 )
 from odibi_nb.core.model.engine import Engine
 from odibi_nb.core.running.context import ExecutionContext, current_context
@@ -446,6 +447,59 @@ def test_with_context_fills_the_context(decorator):
         assert fn([], context=other) is other
         assert fn([], other) is other
     assert fn.__doc__ == "Reads."
+
+
+def test_with_context_fills_the_context_behind_a_wrapper_that_takes_more():
+    """If a wrapper has arguments that its function does not have, the context is still filled."""
+
+    def adding(fn):
+        @functools.wraps(fn)
+        def call(*args, more=0, **kwargs):
+            return fn(*args, **kwargs), more
+
+        return call
+
+    @with_context
+    @adding
+    def fn(inputs, context=None):
+        return context
+
+    with current_context(context()) as here:
+        assert fn([], more=1) == (here, 1)
+
+
+def test_only_an_own_annotation_declares_dataframes():
+    """An annotation of a wrapped function says nothing about its wrapper, and a builtin has none."""
+
+    def fn(inputs) -> pd.DataFrame:  # noqa: F821  the name alone counts
+        return inputs
+
+    @functools.wraps(fn)
+    def wrapper(inputs):
+        return None
+
+    assert returns_frames(fn)
+    assert returns_frames(functools.partial(fn))
+    assert not returns_frames(wrapper)
+    assert not returns_frames(len)
+
+
+def test_a_registry_can_be_emptied():
+    """A test of a project's own can start with a registry that has no functions."""
+    registry = FunctionRegistry()
+    registry.register("f", "any", len, module="m")
+    registry.clear()
+    assert registry.find("m", "f", "any") is None
+
+
+def test_a_wrapper_of_a_function_without_a_signature_gets_all_keywords():
+    """If Python does not know what the wrapped function takes, the wrapper gets everything."""
+
+    @functools.wraps(max)
+    def fn(*args, **kwargs):
+        return kwargs
+
+    assert accepted_keywords(fn) == SEED_KEYWORDS
 
 
 def test_with_context_under_another_name():

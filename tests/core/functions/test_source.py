@@ -79,6 +79,22 @@ def test_a_function_comes_with_the_helpers_of_its_module(module):
     ]
 
 
+def test_helpers_that_call_each_other_come_once(tmp_path):
+    """Functions that call each other, and themselves, are each in the text once."""
+    path = tmp_path / "turns.py"
+    path.write_text(
+        "def one(x):\n    return two(x)\n\n\ndef two(x):\n    return x and one(two(x))\n"
+    )
+    spec = importlib.util.spec_from_file_location("turns", path)
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    text = with_helpers(source_of(loaded.one))
+    assert [line for line in text.splitlines() if line.startswith("def")] == [
+        "def two(x):",
+        "def one(x):",
+    ]
+
+
 def test_a_source_says_where_it_is(module):
     """The line is that of the first decorator, where people look."""
     source = source_of(module.work)

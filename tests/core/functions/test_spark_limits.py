@@ -81,6 +81,7 @@ def test_serverless_compute_refuses_caches_and_most_settings(module):
 def test_names_of_other_things_are_not_named(module):
     """functools.cache, and a store's persist(x), are no uses of Spark."""
     assert uses(module.fine, SERVERLESS) == []
+    assert sorted(uses(module.rows, SERVERLESS)) == ["rdd", "sparkContext"]
 
 
 def test_a_function_without_source_is_not_judged():

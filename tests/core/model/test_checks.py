@@ -93,6 +93,9 @@ def test_every_malformed_check_is_a_problem_with_its_place():
         {"unique": []},
         {"call": "plant.checks.gaps"},
         {"not_null": "kwh", "on_fail": "explode"},
+        {"call": "gaps"},
+        {"row_count": {"min": "many"}},
+        {"between": {"kwh": {"min": 1, "max": "b"}}},
     )
     assert found == [
         "unknown field 'not_nul' (did you mean 'not_null'?) - at row 'S1', constants.checks[0].not_nul",
@@ -117,6 +120,9 @@ def test_every_malformed_check_is_a_problem_with_its_place():
             "expected 'fail' or 'warn' or 'quarantine', found 'explode' - at row 'S1', "
             "constants.checks[9].on_fail"
         ),
+        "call: expected 'module.function', found 'gaps' - at row 'S1', constants.checks[10]",
+        "row_count: expected numbers, found 'many' to None - at row 'S1', constants.checks[11]",
+        ("between: min 1.0 and max 'b' are of different kinds - at row 'S1', constants.checks[12]"),
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from odibi_nb.core.model.manifest import (
     find_manifest,
     manifest_paths,
     plain_slug,
+    shown_path,
 )
 from odibi_nb.errors import ManifestError
 
@@ -144,6 +146,21 @@ def test_everything_inconsistent_at_once():
     assert len(problems) == 8
 
 
+def test_a_layer_depends_on_layers_before_it():
+    """A layer cannot wait for a layer that comes after it in the order, and a project has layers."""
+    assert refused(layer_order=["Bronze", "Gold"], layers={"Bronze": {"depends_on": ["Gold"]}}) == [
+        "'Gold' does not come before it in layer_order - at $.layers.Bronze.depends_on"
+    ]
+    assert refused(layer_order=[]) == ["names no layer - at $.layer_order"]
+
+
+def test_a_manifest_without_a_file_is_in_memory():
+    """Messages name a manifest by its path, relative to the working directory, or say that it has none."""
+    assert shown_path(parse().path) == "memory"
+    assert shown_path(Path.cwd() / "a" / "manifest.json") == str(Path("a", "manifest.json"))
+    assert shown_path(Path("/elsewhere/manifest.json")) == str(Path("/elsewhere/manifest.json"))
+
+
 @pytest.mark.parametrize("raw", [[], "text", None, 3])
 def test_a_manifest_is_an_object(raw):
     """Anything but an object is refused in one line."""
@@ -181,11 +198,11 @@ def test_malformed_json_has_line_and_column(tmp_path):
     [
         (
             '{"project": "P",\n "layers": {"Bronze": {"retry": {}, "retry": {"max_retries": 0}}}}',
-            "key 'retry' is there twice: line 2, column 24 and line 2, column 37",
+            "key 'retry' occurs twice: line 2, column 24 and line 2, column 37",
         ),
         (
             '{"project": "P", "environments": {"qat": {}, "prod": {"protected": true}, "prod": {}}}',
-            "key 'prod' is there twice: line 1, column 46 and line 1, column 75",
+            "key 'prod' occurs twice: line 1, column 46 and line 1, column 75",
         ),
     ],
 )
@@ -244,6 +261,29 @@ def test_variables_are_expanded_only_for_the_environment_used(monkeypatch):
         "environment variable PROD_URL is not set - at $.environments.prod.registry.url",
         "environment variable PROD_A is not set - at $.environments.prod.locations.a",
     ]
+
+
+@pytest.mark.parametrize(
+    ("lake", "message"),
+    [
+        ("~/lake", "~ is not expanded, found '~/lake': write ${HOME}/lake"),
+        ("$HOME/lake", "$HOME is not expanded: write ${HOME}"),
+        ("$LAKE", "$LAKE is not expanded: write ${LAKE}"),
+        ("  ", "is blank, found '  '"),
+    ],
+)
+def test_a_lake_that_only_a_shell_would_find(lake, message):
+    """A folder called ~ or $HOME is not made: the message shows the form that the manifest expands."""
+    manifest = parse(environments={"qat": {"lake": lake}})
+    with pytest.raises(ManifestError) as excinfo:
+        manifest.environment("qat")
+    assert said(excinfo) == [f"{message} - at $.environments.qat.lake"]
+
+
+def test_a_lake_may_have_a_dollar_sign():
+    """Two dollar signs are one, and a dollar sign within a name is no variable."""
+    for lake, found in (("$$LAKE/x", "$LAKE/x"), ("a$b", "a$b"), ("lake~1", "lake~1"), ("", "")):
+        assert parse(environments={"qat": {"lake": lake}}).environment("qat").lake == found
 
 
 def test_an_unknown_environment_is_one_clear_message():
@@ -416,6 +456,13 @@ def test_two_manifests_of_the_same_project(tmp_path):
     assert "manifest_path" in text
     write(tmp_path / "projects" / "energy_efficiency", {**SEED, "version": "own"})
     assert find_manifest("Energy Efficiency", start=tmp_path).version == "own"
+
+
+def test_a_folders_own_manifest_is_found_by_the_folders_name(tmp_path):
+    """A folder's name finds the manifest in that folder, even if another project has a name alike."""
+    own = write(tmp_path / "projects" / "energy_efficiency", SEED)
+    write(tmp_path / "projects" / "other", {**SEED, "project": "Energy-Efficiency"})
+    assert find_manifest("energy_efficiency", start=tmp_path).path == own
 
 
 def test_the_same_manifest_is_found_once(tmp_path):

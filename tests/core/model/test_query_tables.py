@@ -69,7 +69,7 @@ def test_quotes_are_those_of_the_engine():
     ("sql", "why"),
     [
         ("SELECT * FROM x, bronze.meter WHERE ((", "line 1"),
-        ("SELECT * FROM x, bronze.meter WHERE " + "(" * 100_000, ""),
+        pytest.param("SELECT * FROM x, bronze.meter WHERE " + "(" * 100_000, "", id="deep"),
         ("SELECT * FROM x, bronze.meter WHERE a = 'b", ""),
         ("SELECT * FROM x, bronze.meter WHERE a IN (" + "1," * query_tables.LONGEST, "characters"),
     ],
@@ -119,3 +119,10 @@ def test_duckdb_agrees():
             found, why = tables_in(sql, "duckdb")
             assert why == ""
             assert {".".join(parts) for parts in found} == named, sql
+
+
+def test_names_in_a_text_that_is_no_query():
+    """Of a text that cannot be read as a query, all names count, so that no table is missed."""
+    assert "a.b" in tables_named("DROP TABLE a.b -- not c.d", "pandas")
+    assert "a . b" not in tables_named("SELECT (( FROM `a` . b", "spark")
+    assert "a.b" in tables_named("SELECT (( FROM `a` . b", "spark")

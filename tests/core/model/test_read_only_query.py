@@ -106,3 +106,8 @@ def test_spark_replaces_no_variables_in_a_query(text):
     refused = why_refused(f"SELECT '{text}' AS found", "databricks")
     assert refused.startswith("a query must not have ${…}, which Spark replaces")
     assert why_refused(f"SELECT '{text}' AS found", "duckdb") == ""
+
+
+def test_a_query_with_an_open_quote_is_refused_for_its_syntax():
+    """A quote without an end is reported as such, also for a server that needs no semicolons."""
+    assert "cannot be parsed" in why_refused("SELECT 'a", "tsql")

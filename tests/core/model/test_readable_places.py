@@ -155,6 +155,18 @@ def test_links_and_patterns_do_not_lead_out(project, tmp_path):
     assert reach.refusal(f"{tmp_path}/alias/data/a.csv") == ""
 
 
+def test_patterns_that_cannot_be_followed_are_refused(project):
+    """A pattern with ".." behind its first wildcard, or with too many choices, may lead anywhere."""
+    (project / "data" / "b").mkdir()
+    (project / "data" / "b" / "c.csv").write_text("a\n1\n")
+    reach = reach_of(project, **MODULES)
+    for location in ("data/*/../../../database/secret.csv", "data/" + "{a,b}" * 12):
+        assert "allowed_locations" in reach.refusal(location), location
+    for location in ("data", "data/**", "data/{a,b}*", "data/none"):
+        assert reach.refusal(location) == "", location
+        assert reach.refusal(location, deep=False) == "", location
+
+
 def test_allowed_locations_take_the_place_of_the_projects_folder(project, tmp_path):
     """The manifest's own list holds with or without a list of modules; "" and [] allow nothing more."""
     named = {"allowed_locations": ["data", "s3://bucket/raw", str(tmp_path / "database")]}

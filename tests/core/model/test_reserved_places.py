@@ -13,6 +13,7 @@ from odibi_nb import GenericProjectOrchestrator, read_table
 from odibi_nb.core.model.manifest import EnvironmentConfig, ProjectManifest
 from odibi_nb.core.model.reserved_places import reserved_in
 from odibi_nb.core.model.tables import TableName
+from odibi_nb.core.model.transformation import parse_columns, row_columns
 from odibi_nb.errors import DataError, PlanError, RegistryError
 
 FUNCTIONS = """
@@ -119,6 +120,44 @@ def test_places_of_a_functions_own_are_refused_alike(tmp_path, output):
     found = problems(tmp_path, output, "own", locations={"store://": "lake"})
     assert found
     assert all("run log" in text or "_delta_log belongs to Delta" in text for text in found)
+
+
+def test_a_location_in_inputs_does_not_lead_into_a_delta_log(tmp_path):
+    """An input that is only a location is judged as one with a path, in any spelling."""
+    for i, location in enumerate(("lake/a/b/_delta_log/0.json", "s3://b/t/_delta%5Flog/0.json")):
+        [problem] = problems(tmp_path / str(i), None, "own", inputs=[location])
+        assert "row 'A', inputs[0]" in problem
+        assert "_delta_log belongs to Delta" in problem
+
+
+def test_a_lake_at_a_url_has_reserved_places_too():
+    """A location below the run log's place at the lake's URL is refused, in any spelling."""
+    content = {"project": "P", "environments": {"qat": {"lake": "s3://bucket/lake"}}}
+    manifest = ProjectManifest.from_dict(content)
+    reserved = reserved_in(manifest, manifest.environment("qat"))
+    for location, refused in (
+        ("s3://Bucket/lake/x/../config_driven/transformationrunlog/part.parquet", True),
+        ("s3://bucket/lake/bronze/x", False),
+    ):
+        row = {**registry_row("A", "Bronze", "own"), "outputs": [{"path": location}]}
+        made, _ = parse_columns(row_columns(row), 1)
+        assert bool(reserved.problems(made, ())) == refused, location
+
+
+def test_a_location_on_this_machine_may_be_a_url(tmp_path):
+    """A file: URL that leads to the run log's place is refused like the path."""
+    lake = tmp_path / "projects" / "plant_one" / "lake"
+    folder = lake / "config_driven" / "transformationrunlog"
+    [problem] = problems(tmp_path, {"path": f"file://{folder}/x"}, "own")
+    assert "is a place of the run log's table" in problem
+
+
+def test_a_text_that_is_no_table_is_no_table_of_the_log(tmp_path):
+    """An output of a function's own may be any text; with a quarantine, too, it only may not be the log."""
+    constants = {"checks": [{"not_null": ["n"], "on_fail": "quarantine"}]}
+    for i, found in enumerate(({}, constants)):
+        texts = problems(tmp_path / str(i), "a..b", "own", constants=found)
+        assert not any("run log" in text for text in texts)
 
 
 def test_inputs_do_not_lead_into_a_delta_log(tmp_path):

@@ -75,7 +75,7 @@ def test_spark_gets_odd_texts_as_bytes():
         ("SELECT :a", {"a": "\0"}, "parameter :a has a NUL character"),
         ("SELECT :a", {"a": float("inf")}, "parameter :a must be a finite number"),
         ("SELECT :a", {"a": [1]}, "line 1, column 8: parameter :a is a list, which may only foll"),
-        ("SELECT * FROM :a", {"a": "t"}, ":a: a value cannot take this place in a query"),
+        ("SELECT * FROM :a", {"a": "t"}, ":a: a parameter is not allowed at this place in a query"),
         ("SELECT :a,\n :a == == 3", {"a": "long"}, "line 2, column 8: syntax error near '=='"),
         ("SELECT 'a", {}, "cannot be read as SQL: a quote or a comment does not end"),
         ("SELECT 1; SELECT 2", {}, "must be one SELECT"),
@@ -110,3 +110,22 @@ def test_places_are_those_of_the_query_as_written():
     bound = bind(sql, {"a": "quite a long text"}, "duckdb")
     assert bound.original(bound.text.index("x FROM")) == sql.index("x FROM")
     assert bound.original(0) == 0
+
+
+def test_a_field_that_is_spelled_like_a_parameter_stays():
+    """Databricks reads a colon after an expression as a field of JSON, also behind a blank."""
+    sql = "SELECT :a, CASE WHEN x THEN y END :b FROM t"
+    assert text(sql, "databricks", a=1) == sql.replace(":a", "1")
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_query_without_end_is_one_message(dialect):
+    """Nesting that no parser can follow is one message, and no crash."""
+    sql = "SELECT :a, " + "(" * 5_000 + "1" + ")" * 5_000
+    assert problems(sql, dialect, a=1) == ("is nested too deeply",)
+
+
+def test_a_call_that_the_parser_cannot_read_is_one_message():
+    """An error of the parser without a place is one message, too."""
+    (found,) = problems("SELECT :a, DATE_TRUNC()", "databricks", a=1)
+    assert found.startswith("cannot be parsed: ")

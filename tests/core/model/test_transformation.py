@@ -157,6 +157,29 @@ def test_malformed_json_names_row_column_and_place(column, text, message):
 @pytest.mark.parametrize(
     ("column", "text", "message"),
     [
+        ("inputs", "bronze.a", "found the text 'bronze.a': write [\"bronze.a\"]"),
+        ("outputs", " bronze.a, b ", '\'bronze.a, b\': write ["bronze.a","b"]'),
+        ("constants", "factor=2", 'an object in JSON, such as {"name": "value"}, found the text'),
+        ("constants", "password=hunter2", "found the text 'password=***'"),
+    ],
+)
+def test_text_without_json_is_shown_with_the_form_to_write(column, text, message):
+    """A table's name where a list belongs is refused with the list to write, without secrets."""
+    (problem,) = wrong(**{column: text})
+    assert message in problem
+    assert "malformed" not in problem
+    assert problem.endswith(f"- at row 'SILVER_001', {column}")
+
+
+def test_python_text_of_another_kind_gets_no_advice():
+    """A tuple's text is that of a list; a list's text is no advice where an object is expected."""
+    assert 'write ["bronze.a"],' in wrong(inputs="('bronze.a',)")[0]
+    assert "write" not in wrong(constants="('a',)")[0]
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "message"),
+    [
         ("inputs", '{"a": 1}', "expected a list, found {'a': 1}"),
         ("inputs", '"bronze.raw"', "expected a list, found 'bronze.raw'"),
         ("constants", "[]", "expected an object, found []"),
@@ -271,11 +294,24 @@ def test_inputs_that_name_nothing(item):
             {"table": "t.t", "keys": "id"},
             "expected `array`, got `str`, found 'id' - at row 'SILVER_001', outputs[0].keys",
         ),
+        (
+            {"table": "t.t", "mode": "append", "skip_unchanged": True},
+            (
+                "'skip_unchanged' needs mode 'overwrite', found 'append'"
+                " - at row 'SILVER_001', outputs[0]"
+            ),
+        ),
     ],
 )
 def test_outputs(output, message):
     """A problem of an output has its place and a suggestion."""
     assert wrong(outputs=[output]) == [message]
+
+
+def test_a_null_in_an_output_means_the_default():
+    """An output with nulls, as tools write them, is the same as one without these fields."""
+    (output,) = parsed(outputs=[{"table": "t.t", "mode": None, "keys": None}]).targets
+    assert (output.table, output.mode, output.keys) == ("t.t", "overwrite", ())
 
 
 @pytest.mark.parametrize(
@@ -489,7 +525,7 @@ def test_an_id_that_no_log_can_keep_is_a_problem(name):
         (
             "constants",
             '{"a": 1, "b": {"c": 1, "c": 2}}',
-            "key 'c' is there twice: line 1, column 16 and",
+            "key 'c' occurs twice: line 1, column 16 and",
         ),
     ],
 )

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from plans import LAYERS, plan_of, planned
 from thorough import examples
 
-from odibi_nb.core.planning.forecast import Span, expected_durations, forecast, simulate
+from odibi_nb.core.planning.forecast import (
+    SMALL_PLAN,
+    Span,
+    expected_durations,
+    forecast,
+    simulate,
+)
 from odibi_nb.core.running.hooks import HookManager
 from odibi_nb.errors import Problem
 
@@ -67,6 +73,33 @@ def test_a_forecast_keeps_every_rule(plan):
     for one in expected.makespans:
         assert min(one.layers, one.graph) >= one.bound - 1e-9
     assert forecast(plan) == expected
+
+
+@settings(max_examples=examples(40))
+@given(
+    times=st.lists(st.tuples(st.sampled_from(LAYERS), st.sampled_from([0.0, 0.5, 1.0, 2.0]))),
+    workers=st.integers(1, 4),
+    limits=st.dictionaries(st.sampled_from(LAYERS), st.integers(1, 5), max_size=2),
+)
+def test_rows_that_wait_for_layers_only_have_the_same_forecast(times, workers, limits):
+    """Without order inside the layers, the forecast equals that of the general simulation, causes included."""
+    rows = [
+        planned(f"n{i}", [], seconds, layer, rank=i * 7 % 11)
+        for i, (layer, seconds) in enumerate(sorted(times, key=lambda one: LAYERS.index(one[0])))
+    ]
+    plan = plan_of(*rows, workers=workers, layer_workers=limits, schedule="layers")
+    general = replace(plan, ordered_by_step=LAYERS)  # no row has a step, so this orders nothing
+    one, other = (
+        simulate(
+            some,
+            {row.id: row.expected_seconds for row in rows},
+            schedule="layers",
+            workers=workers,
+            layer_workers=limits,
+        )
+        for some in (plan, general)
+    )
+    assert [*one.items()] == [*other.items()]
 
 
 @settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -211,3 +244,12 @@ def test_a_failed_reader_does_not_keep_a_later_layer_from_writing(project):
     )
     result = p.run(schedule="graph")
     assert result.transformations["G"].status.value == "SUCCESS"
+
+
+def test_a_large_plan_is_forecast_for_a_few_numbers_of_workers():
+    """A small plan is simulated with each number of workers, and a large one with few, up to all that can work."""
+    names = [f"n{i}" for i in range(SMALL_PLAN + 1)]
+    large = forecast(plan_of(*(planned(name) for name in names)))
+    assert [one.workers for one in large.makespans] == [1, 4, 16, 32]
+    small = forecast(plan_of(*(planned(name) for name in names[:6])))
+    assert [one.workers for one in small.makespans] == [1, 2, 3, 4, 5, 6]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -169,7 +170,7 @@ def never_run(world):
 
 STALE = [
     (input_written, Cause.INPUT, "input bronze.raw v5 → v6 (run r2, BRONZE_001)"),
-    (input_gone_back, Cause.INPUT, "input bronze.raw went back: v5 → v4"),
+    (input_gone_back, Cause.INPUT, "input bronze.raw has an older version: v5 → v4"),
     (input_made_anew, Cause.INPUT, "input bronze.raw was replaced by another table"),
     (
         output_restored,
@@ -235,7 +236,7 @@ def test_a_lost_history_between_two_versions_is_not_taken_for_unchanged_data():
     world.move("bronze.raw", 9, commit("bronze.raw", 9, changes_data=False))
     verdict = world.verdict()
     assert verdict.state is State.UNKNOWN
-    assert "the history between is gone" in verdict.why
+    assert "the history in between is gone" in verdict.why
 
 
 def test_an_engine_that_raises_makes_the_row_unknown():
@@ -250,6 +251,93 @@ def test_an_engine_that_raises_makes_the_row_unknown():
     verdict = judge(world.row, facts)
     assert verdict.state is State.UNKNOWN
     assert "no route" in verdict.why
+
+
+FACTS = [
+    ("code", "its code cannot be read: no route"),
+    ("version", "the version of input bronze.raw cannot be read: no route"),
+    ("version", "the version of output silver.clean cannot be read: no route"),
+    ("commits", "input bronze.raw v5 → v6: its history cannot be read: no route"),
+    ("commits", "output silver.clean v3 → v4: its history cannot be read: no route"),
+    ("fingerprint", "file adls://raw/x.csv cannot be checked: no route"),
+]
+
+
+@pytest.mark.parametrize(("name", "text"), FACTS)
+def test_a_fact_that_cannot_be_read_makes_the_row_unknown(name, text):
+    """An error of the engine, the storage or a module is named, and never taken for an unchanged fact."""
+    world = World(row_of(inputs=["bronze.raw", FILE["file"]]), inputs=[READ, FILE])
+    world.move("bronze.raw", 6)
+    world.move("silver.clean", 4)
+
+    def refuse(*_):
+        raise OSError("no route")
+
+    verdict = judge(world.row, replace(world.facts(), **{name: refuse}))
+    assert verdict.state is State.UNKNOWN
+    assert text in [reason.text for reason in verdict.reasons]
+
+
+def test_an_explanation_that_fails_changes_no_verdict():
+    """If the changed names of the code or the time of a commit cannot be found, the verdict stays without them."""
+    world = World(row_of())
+
+    def refuse(*_):
+        raise OSError("no route")
+
+    facts = replace(world.facts(), changed_code=refuse, committed_at=refuse)
+    assert judge(world.row, facts).state is State.FRESH
+    world.code = ("other", ())
+    verdict = judge(world.row, replace(facts, code=lambda _row: world.code))
+    assert [(r.cause, r.text) for r in verdict.reasons] == [(Cause.CODE, "code changed")]
+
+
+@pytest.mark.parametrize(
+    ("unclear", "text"), [((), "compared"), (("it uses eval",), "compared: it uses eval")]
+)
+def test_code_without_a_hash_is_unknown(unclear, text):
+    """Code that cannot be compared makes the row unknown, for a reason if there is one."""
+    world = World(row_of())
+    world.code = ("", unclear)
+    assert world.verdict().why == f"its code cannot be {text}"
+
+
+@pytest.mark.parametrize(
+    ("now", "text"),
+    [
+        ({"table_id": "new"}, "output silver.clean was replaced by another table"),
+        ({"version": 1}, "output silver.clean has an older version: v3 → v1"),
+    ],
+)
+def test_an_output_that_is_another_table_or_older_makes_the_row_stale(now, text):
+    """A table that was created again, or put back to an older version, lacks what the row wrote."""
+    world = World(row_of())
+    old = world.versions["silver.clean"]
+    world.versions["silver.clean"] = msgspec.structs.replace(old, **now)
+    verdict = world.verdict()
+    assert [(r.cause, r.text) for r in verdict.reasons] == [(Cause.OUTPUT, text)]
+
+
+@pytest.mark.parametrize("text", ['{"table": "bronze.raw"}', "[1]", 7])
+def test_a_record_of_another_form_counts_as_missing(text):
+    """A column of the log that holds no list of objects has nothing to compare."""
+    verdict = World(row_of(), inputs_read=text).verdict()
+    assert "the inputs of its last success were not recorded" in verdict.why
+
+
+def test_only_rows_that_run_make_an_appending_row_wait():
+    """A row that replaces the table, and is fresh, makes no other row wait."""
+    first, second = row_of("A"), row_of("B")
+    appends = (Output(table="silver.clean", mode="append"),)
+    one = msgspec.structs.replace(second.transformation, targets=appends)
+    second = msgspec.structs.replace(second, transformation=one)
+    world = World(first)
+    world.past = {row.id: Past(s := record(row), 1, s) for row in (first, second)}
+    verdicts = judge_rows({"B": second, "A": first}, world.facts())
+    assert {name: verdict.state for name, verdict in verdicts.items()} == {
+        "A": State.FRESH,
+        "B": State.FRESH,
+    }
 
 
 def test_rows_that_append_to_the_same_table_on_purpose_do_not_make_each_other_stale():

@@ -103,6 +103,18 @@ def test_what_is_not_there(columns, problem):
     assert " - at row 'A'" in found
 
 
+@pytest.mark.parametrize("error", ["ValueError", "RuntimeError"])
+def test_a_module_may_raise_at_the_name_of_a_function(tmp_path, monkeypatch, error):
+    """A module that makes its functions when they are asked for may fail: the row has a problem, and no other row."""
+    name = f"makes_functions_{error.lower()}"
+    text = f"def __getattr__(name):\n    raise {error}(name + ' is not ready')\n"
+    (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert problems(r("A", module=name), r("B")) == [
+        f"{name}.works cannot be called: works is not ready - at row 'A'"
+    ]
+
+
 def test_modules_that_are_not_allowed():
     """With transformation_modules a row may only name those; the ready-made ingest always."""
     manifest = {"transformation_modules": ["fake", MODULE]}

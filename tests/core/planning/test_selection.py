@@ -128,7 +128,7 @@ def test_without_a_selection_all_rows_are_meant():
         ("SILVR_1", "no transformation 'SILVR_1' (did you mean 'SILVER_1'?)"),
         ("silver_1", "no transformation 'silver_1' (did you mean 'SILVER_1'?)"),
         ("+SILVR_1+", "no transformation 'SILVR_1' (did you mean 'SILVER_1'?)"),
-        ("SLV_*", "no transformation's id is like 'SLV_*'"),
+        ("SLV_*", "no transformation id matches 'SLV_*'"),
         ('"SILVER_*"', "no transformation 'SILVER_*' (did you mean"),
         ("OFF", "transformation 'OFF' is disabled"),
         (
@@ -420,3 +420,17 @@ def test_a_long_selection_takes_no_longer_than_its_length(text):
     begun = time.monotonic()
     select(POPULATION, [text])
     assert time.monotonic() - begun < 5  # a part of it was compared with all that follows it
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("state:failed", "no run log is available"),
+        ("state:stale", "no run log is available"),
+        ("state:fresh@r1", "state:fresh takes no run: it compares with the last success"),
+    ],
+)
+def test_states_need_a_run_log(text, problem):
+    """Without a run log no row has a state; a freshness compares with the last success of each row, not with a run."""
+    found = select(Population(rows=ROWS, upstream=UPSTREAM, layers=LAYERS), [text])
+    assert problem in str(found.problems[0])

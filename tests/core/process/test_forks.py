@@ -11,11 +11,12 @@ import threading
 import types
 from concurrent.futures import ProcessPoolExecutor
 
-import duckdb
 import pytest
 from fakes import row, statuses
+from lazily import duckdb
 from thorough import examples
 
+from odibi_nb.core.process.forks import Children
 from odibi_nb.core.process.late_imports import import_late
 from odibi_nb.core.running.capture import CapturedLog, captured, routed_output
 
@@ -193,3 +194,29 @@ def test_a_process_without_its_parent_does_not_wait_for_it():
     os.waitpid(parent, 0)
     assert os.read(heard, 10) == b"ended"
     os.close(heard)
+
+
+def test_a_part_of_a_line_is_sent_once_by_the_child_that_wrote_it():
+    """A child sends what is left of its line when it ends; its own child does not repeat it, and a long line is cut."""
+    heard = []
+    pipe = Children(heard.append)
+    child = os.fork()
+    if child == 0:
+        pipe.in_child()
+        pipe.send("a part")
+        grandchild = os.fork()
+        if grandchild == 0:
+            pipe.in_child()
+            pipe.send("a line\n")
+            pipe.close()
+            os._exit(0)
+        os.waitpid(grandchild, 0)
+        pipe.send(" of a line" + "x" * (1 << 21))
+        pipe.close()
+        os._exit(0)
+    assert not pipe.send("the parent's")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    pipe.close()
+    text = "".join(heard)
+    assert text.startswith("a line\na part of a line")
+    assert text.count("x") == 1 << 21

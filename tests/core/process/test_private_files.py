@@ -8,6 +8,8 @@ import stat
 import pytest
 from fakes import row
 
+from odibi_nb.core.process.private_files import private_state
+
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="files have no modes here")
 
 
@@ -43,3 +45,30 @@ def test_a_folder_of_somebodys_is_left_as_it_is(project, tmp_path):
     assert stat.S_IMODE(shared.stat().st_mode) == 0o755
     assert stat.S_IMODE((shared / "notes.txt").stat().st_mode) == before
     assert open_to_others(shared / "runs") == []
+
+
+def test_what_cannot_be_made_private_stops_no_run(tmp_path, monkeypatch):
+    """A file that belongs to another user keeps its rights, links are not followed, and an old log becomes private."""
+    state = tmp_path / "project" / ".odibi"
+    private_state(state)
+    assert sorted(path.name for path in state.iterdir()) == ["code", "locks", "logs", "runs"]
+    (state / "old.log").write_text("all can read this")
+    (state / "runs" / "foreign").write_text("of another user")
+    others = tmp_path / "others"
+    others.write_text("elsewhere")
+    (state / "runs" / "link").symlink_to(others)
+    for path in (state / "old.log", state / "runs" / "foreign", state / "runs", others):
+        path.chmod(0o666 if path.is_file() else 0o777)
+    chmod = type(state).chmod
+
+    def refuse(path, mode):
+        if path.name == "foreign":
+            raise PermissionError("Operation not permitted")
+        chmod(path, mode)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(state), "chmod", refuse)
+        private_state(state)
+    (state / "runs" / "link").unlink()
+    assert open_to_others(state) == [str(state / "runs" / "foreign")]
+    assert stat.S_IMODE(others.stat().st_mode) == 0o666

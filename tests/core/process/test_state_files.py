@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from odibi_nb.core.process.state_files import move_file, open_at_end
+from odibi_nb.core.functions.code_store import CodeStore
+from odibi_nb.core.process.state_files import (
+    make_folder,
+    move_file,
+    open_at_end,
+    read_regular,
+    set_aside,
+)
 from odibi_nb.core.runlog import journal as journals
 from odibi_nb.core.runlog.journal import Journal, request_cancel, take_cancel_requests
 from odibi_nb.core.runlog.run_lock import RunLock
@@ -41,6 +48,21 @@ def no_append(monkeypatch):
         return real(path, flags, *mode, **keywords)
 
     monkeypatch.setattr(os, "open", refuse)
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, os.mkdir, lambda path: path.symlink_to(path)])
+def test_something_else_in_a_files_place_is_no_wait(tmp_path, put):
+    """A pipe, folder or endless link in place of a file is refused at once. The store of code moves it away."""
+    put(tmp_path / "journal.jsonl")
+    with pytest.raises(OSError, match=r"journal\.jsonl"):
+        open_at_end(tmp_path / "journal.jsonl")
+    (tmp_path / "code").mkdir()
+    put(tmp_path / "code" / "configurations.txt")
+    store = CodeStore(tmp_path)
+    store.keep_config("0" * 16, lambda: {"a": 1})
+    store.flush()
+    assert CodeStore(tmp_path).config("0" * 16) == {"a": 1}
+    assert os.path.lexists(tmp_path / "set_aside" / "configurations.txt")
 
 
 def test_a_file_is_moved_by_a_copy(tmp_path, no_rename):
@@ -100,3 +122,32 @@ def test_a_journal_that_cannot_be_opened_leaves_nothing(tmp_path):
     with pytest.raises(OSError, match="directory"):
         Journal(folder)
     assert not folder.exists()
+
+
+def test_a_file_in_the_place_of_a_folder_is_set_aside(tmp_path):
+    """A file with the name of a folder is moved, and an earlier file of that name is not replaced."""
+    for text in ("one", "two"):
+        (tmp_path / "runs").write_text(text)
+        make_folder(tmp_path, tmp_path / "runs")
+        assert (tmp_path / "runs").is_dir()
+        (tmp_path / "runs").rmdir()
+    found = {path.read_text() for path in (tmp_path / "set_aside").iterdir()}
+    assert found == {"one", "two"}
+
+
+def test_a_folder_in_a_file_cannot_be_made(tmp_path, no_rename):
+    """If the file cannot be moved away, the error says so, and the file stays."""
+    (tmp_path / "runs").write_text("mine")
+    with pytest.raises(FileExistsError):
+        make_folder(tmp_path, tmp_path / "runs")
+    assert (tmp_path / "runs").read_text() == "mine"
+    assert set_aside(tmp_path, tmp_path / "runs") == ""
+
+
+def test_what_is_no_file_is_not_read(tmp_path):
+    """A folder, a pipe, a missing file and a name that no file can have hold nothing."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_bytes(b"content")
+    names = ("pipe", "missing", ".", "nul\0")
+    assert [read_regular(tmp_path / name) for name in names] == [None] * 4
+    assert read_regular(tmp_path / "file", 4) == b"cont"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from odibi_nb.core.model.provenance import TableCommit, TableVersion
+from odibi_nb.core.model.provenance import OutputWritten, TableCommit, TableVersion
 from odibi_nb.core.model.rollback import Outlook
 from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.rollback.planning import RollbackRequest, plan_rollback
@@ -40,9 +40,13 @@ class Tables:
         return Outlook()
 
 
-def written(name, *, readers=(), layer="Bronze"):
+def written(name, *, readers=(), layer="Bronze", logged=()):
     return WrittenTable(
-        name=TableName.parse(name), writers={"R": None}, layers={layer}, readers={*readers}
+        name=TableName.parse(name),
+        writers={"R": None},
+        layers={layer},
+        readers={*readers},
+        logged=[*logged],
     )
 
 
@@ -88,3 +92,42 @@ def test_tables_that_the_run_did_not_write_are_left_out():
     names = {"a.t": written("a.t"), "a.never": written("a.never")}
     assert plan_rollback(engine, names, request("X")).tables == ()
     assert plan_rollback(engine, {}, request("X")).tables == ()
+
+
+def logged(version, **facts):
+    return [OutputWritten(table="a.t", mode="append", version=version, **facts)]
+
+
+class Cleaned(Tables):
+    """An engine whose history begins at a later version."""
+
+    def commits(self, table, *, down_to=0):
+        return super().commits(table, down_to=down_to)[:-2]
+
+
+def test_a_table_without_the_runs_commits_is_a_problem_with_its_reason():
+    """If the log names a write that no commit shows, the plan says whether the history is gone, or lacks it."""
+    history = {"a.t": [("o", START), ("o", START), ("o", START)]}
+    names = {"a.t": written("a.t", logged=logged(1, previous_version=1))}
+    (problem,) = plan_rollback(Tables(history), names, request("X")).problems
+    assert problem.endswith("its history has no commit of the run, which wrote v1")
+    (problem,) = plan_rollback(Cleaned(history), names, request("X")).problems
+    assert problem.endswith("its history no longer goes back to v1")
+
+
+def test_a_missing_table_is_as_before_the_run_only_if_the_run_created_it():
+    """A table that the run created, and that is gone, is as before; any other was dropped since."""
+    names = {"a.t": written("a.t", logged=logged(0))}
+    (table,) = plan_rollback(Tables({}), names, request("X")).tables
+    assert (table.note, table.problem) == ("the table is gone, as before the run", "")
+    names = {"a.t": written("a.t", logged=logged(4, previous_version=3))}
+    (problem,) = plan_rollback(Tables({}), names, request("X")).problems
+    assert problem == "a.t cannot be rolled back: it was dropped since"
+
+
+def test_a_history_without_times_is_read_to_its_beginning():
+    """Without the times of commits nothing shows that older ones are none of the run's."""
+    engine = Tables({"a.t": [("X", None), *[("o", None)] * 300]})
+    (table,) = plan_rollback(engine, {"a.t": written("a.t")}, request("X")).tables
+    assert len(table.others) == 300
+    assert engine.read[-1] == 0

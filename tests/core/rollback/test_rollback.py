@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from deltalake import DeltaTable, write_deltalake
 from lake_project import Lake
+from lazily import deltalake
+from prepared_folder import PreparedFolder
 from real_project import registry_row
 
 from odibi_nb import GenericProjectOrchestrator, HookManager
@@ -25,13 +26,22 @@ def bronze(rows):
 SILVER = registry_row("S1", "Silver_1", "double", ["bronze.x"], outputs=["silver.x"])
 
 
+def run_twice(folder):
+    lake = Lake(folder, [bronze(3), SILVER])
+    lake.run().raise_for_status()
+    lake.run(overrides={"B1": {"rows": 5}}).raise_for_status()
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    return PreparedFolder(tmp_path_factory.mktemp("lake") / "prepared", run_twice)
+
+
 @pytest.fixture
-def lake(tmp_path):
+def lake(prepared, tmp_path):
     """A project of two rows that ran twice: with 3 rows, then with 5."""
-    found = Lake(tmp_path, [bronze(3), SILVER])
-    found.run().raise_for_status()
-    found.run(overrides={"B1": {"rows": 5}}).raise_for_status()
-    return found
+    prepared.copy_to(tmp_path)
+    return Lake(tmp_path)
 
 
 def test_restores_the_versions_before_a_run_downstream_first(lake):
@@ -249,7 +259,7 @@ def test_a_lake_at_a_url_is_rolled_back_but_drops_no_tables(tmp_path):
         lake.rollback(drop=True)
     lake.rollback().raise_for_status()
     path = tmp_path / "lake" / "silver" / "x"
-    assert DeltaTable(str(path)).to_pyarrow_table().num_rows == 0
+    assert deltalake.DeltaTable(str(path)).to_pyarrow_table().num_rows == 0
     lake.run(overrides={"B1": {"rows": 5}}).raise_for_status()
     lake.rollback().raise_for_status()
     assert "as before the run" in lake.rollback().warnings[-1]
@@ -296,8 +306,8 @@ def test_runs_of_older_versions_are_undone_by_their_commits_alone(lake):
         ("transformationrunlog", ["inputs_read", "outputs_written"]),
         ("transformationrun", ["rollback_of"]),
     ):
-        rows = DeltaTable(str(log / name)).to_pyarrow_table().drop_columns(columns)
-        write_deltalake(str(log / name), rows, mode="overwrite", schema_mode="overwrite")
+        rows = deltalake.DeltaTable(str(log / name)).to_pyarrow_table().drop_columns(columns)
+        deltalake.write_deltalake(str(log / name), rows, mode="overwrite", schema_mode="overwrite")
     shutil.rmtree(lake.home / ".odibi" / "runs")
     before = lake.runs()[0]["run_id"]
     lake.rollback().raise_for_status()

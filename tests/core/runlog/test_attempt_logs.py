@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from odibi_nb.core.model.events import EventType, Status
-from odibi_nb.core.runlog.attempt_logs import TAIL_LINES, FollowedAttempt
+from odibi_nb.core.runlog.attempt_logs import TAIL_LINES, FollowedAttempt, newest_attempts
 from odibi_nb.core.runlog.journal import OUTPUT, Journal, read_on
 
 
@@ -95,3 +95,15 @@ def test_a_journal_is_read_on_in_whole_lines(journal):
 def test_without_a_journal_there_is_nothing(tmp_path):
     """A run whose journal cannot be read has no attempt to follow."""
     assert FollowedAttempt(tmp_path / "none", "A").read() is None
+
+
+def test_lines_of_other_events_are_no_attempt(journal):
+    """A line that names the row, and is neither output nor the start or end of an attempt, changes nothing."""
+    starts(journal, "A")
+    journal.append({"event": "of a later version", "transformation_id": "A"})
+    says(journal, "A", "one")
+    running = FollowedAttempt(journal.folder, "A").read()
+    assert (running.status, running.log) == ("RUNNING", "one")
+    journal.append({"event": "run_start", "project": "P", "env": "qat"})
+    (attempt,) = newest_attempts(journal.folder.parent.parent, "P", "qat", "A")
+    assert (attempt.status, attempt.log) == ("RUNNING", "one")

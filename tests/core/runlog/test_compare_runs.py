@@ -88,3 +88,14 @@ def test_compare_from_a_shell(tmp_path, monkeypatch, capsys):
     assert lines["B1"][1:3] == ["SUCCESS", "SUCCESS"]
     assert lines["B1"][-1] == "3"
     assert main(["compare", "x", "--project", "Plant One"]) == 2
+
+
+@pytest.mark.parametrize("text", ["torn {", "[1]", '{"functions": 7}', None])
+def test_damaged_versions_hide_no_other_change(project, text):
+    """If the record of a run has no readable hashes of its functions, the other columns are still compared."""
+    project.run()
+    project.run(overrides={"A": {"n": 5}})
+    for run in project.sink.run_records:
+        run["versions"] = text
+    _, rows = compared(project)
+    assert rows["A"]["changed"] == "rows, registry"

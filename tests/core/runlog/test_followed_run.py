@@ -8,7 +8,8 @@ import pytest
 from fakes import FakeProject, project_of_outcomes, row
 
 from odibi_nb.core.protocols import View
-from odibi_nb.core.runlog.followed_run import FollowedRun, runs_going_on
+from odibi_nb.core.runlog.followed_run import MOST_HELD, FollowedRun, runs_going_on
+from odibi_nb.core.runlog.journal import Journal
 from odibi_nb.core.runlog.past_run import find_past_run
 from odibi_nb.views.run.state import RunState
 
@@ -92,7 +93,7 @@ def test_a_run_is_seen_while_it_goes_on(tmp_path):
         "1 of 2 rows ended, 1 running",
     )
     assert runs_going_on(project.state_dir, "Q") == []
-    with pytest.raises(LookupError, match=f"goes on; follow it: odibi watch {found.run_id}"):
+    with pytest.raises(LookupError, match=f"is in progress; follow it: odibi watch {found.run_id}"):
         find_past_run(project.state_dir, [project.sink], "P", "qat", found.run_id)
     seen = RunState()
     run = FollowedRun(found.folder)
@@ -108,6 +109,51 @@ def test_a_run_is_seen_while_it_goes_on(tmp_path):
 
 def list_of_one():
     return [1]
+
+
+def test_a_run_that_plans_has_no_rows_yet(tmp_path):
+    """A run without its plan shows that it plans, and the failures of its rows are counted later."""
+    folder = tmp_path / "runs" / "r"
+    journal = Journal(folder, number=1, project="P", env="qat")
+    (found,) = runs_going_on(tmp_path)
+    assert (found.progress(), found.start) == ("it plans", None)
+    rows = [{"transformation_id": name} for name in "ABC"]
+    journal.append({"event": "planned", "rows": rows, "project": "P", "env": "qat"})
+    record = {"transformation_id": "A", "status": "FAILED"}
+    journal.append({"event": "transform_failure", "transformation_id": "A", "record": record})
+    (found,) = runs_going_on(tmp_path)
+    assert found.progress() == "1 of 3 rows ended, 1 failed"
+    journal.close(complete=True)
+
+
+def test_a_follower_can_ask_the_run_to_end(tmp_path):
+    """A request reaches a run that has not ended; a run whose folder is gone takes none."""
+    journal = Journal(tmp_path / "runs" / "r", number=1, project="P", env="qat")
+    run = FollowedRun(journal.folder)
+    assert run.cancel()
+    assert journal.take_cancel_requests() == [""]
+    assert not FollowedRun(tmp_path / "runs" / "gone").cancel()
+    journal.append({"event": "planned", "rows": []})
+    journal.append({"event": "run_end", "status": "success"})
+    assert run.follow() == "success"
+    assert not run.cancel()
+    journal.close(complete=True)
+
+
+def test_output_without_a_plan_is_shown_after_a_while(tmp_path):
+    """If the line of the plan is lost, the rows of the first lines become the plan; an end without a record is left out."""
+    journal = Journal(tmp_path / "runs" / "r", number=1, project="P", env="qat")
+    run, heard = FollowedRun(journal.folder), Heard()
+    run.show_in(heard)
+    facts = {"transformation_id": "A", "project": "P", "env": "qat"}
+    journal.append({"event": "transform_start", "attempt": 1, **facts})
+    for number in range(MOST_HELD + 1):
+        journal.append({"event": "output", "line": str(number), **facts})
+    journal.append({"event": "transform_success", "attempt": 1, **facts})
+    assert run.read()
+    assert heard.lines[0] == ("A", "0")
+    assert len(heard.lines) == MOST_HELD + 1
+    journal.close(complete=True)
 
 
 def test_a_follower_that_stops_leaves_the_run_alone(project):

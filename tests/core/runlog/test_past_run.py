@@ -128,3 +128,17 @@ def test_whatever_an_old_log_lacks_is_drawn(records):
     bundle = result_bundle(result_of(PastRun(run=run, records=whole)))
     assert "T0<b>" not in bundle["text/html"]
     assert json.dumps(bundle)
+
+
+def test_a_journal_without_readable_attempts_is_no_past_run(project):
+    """If lines of a journal are lost with all its attempts, or it is another project's, the run log is read instead."""
+    result = project.run()
+    folder = project.state_dir / "runs" / result.run_id
+    assert past_run_in(folder, "Q", "qat") is None
+    lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if b'"record"' not in line and b'"run_record"' not in line]
+    (folder / "journal.jsonl").write_bytes(b"".join(kept[:1]) + b"torn {\n")
+    assert past_run_in(folder, *WHERE) is None
+    found = find_past_run(project.state_dir, [project.sink], *WHERE)
+    assert len(found.records) == len(project.sink.records)
+    assert past_run_in(folder.with_name("missing"), *WHERE) is None

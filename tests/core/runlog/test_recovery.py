@@ -12,16 +12,17 @@ import threading
 
 import msgspec
 import pytest
-from fakes import row, statuses
+from fakes import MemorySink, row, statuses
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from thorough import examples
+from thorough import THOROUGH, examples
 
 from odibi_nb.core.process.process_identity import current_process, is_running
 from odibi_nb.core.runlog import history
 from odibi_nb.core.runlog.attempt_logs import known_ids, last_failed, newest_attempts
 from odibi_nb.core.runlog.journal import (
     Journal,
+    Mark,
     live_runs,
     open_runs,
     prune,
@@ -29,6 +30,13 @@ from odibi_nb.core.runlog.journal import (
     request_cancel,
     run_folders,
     take_cancel_requests,
+)
+from odibi_nb.core.runlog.recovery import (
+    dead_runs,
+    journaled_run,
+    newest_dead_run,
+    recover,
+    unfinished_atomic_runs,
 )
 from odibi_nb.core.running import run as executions
 from odibi_nb.core.running.hooks import HookManager
@@ -160,8 +168,16 @@ def test_whatever_can_be_read_of_a_dead_run_is_logged(project, shape, capsys):
     assert [r["run_id"] for r in p.sink.run_records].count(DEAD) == 1
 
 
-@pytest.mark.parametrize("shape", UNREADABLE)
-@pytest.mark.parametrize("mark", [None, b"", b"\xff\0", b'{"number": "x"}', b'{"left": true}'])
+MARKS = [None, b"", b"\xff\0", b'{"number": "x"}', b'{"left": true}']
+UNREADABLE_AND_MARKED = [
+    (shape, mark)
+    for number, shape in enumerate(UNREADABLE)
+    for turn, mark in enumerate(MARKS)
+    if THOROUGH or (number + turn) % len(MARKS) < 2  # each shape twice, and each mark four times
+]
+
+
+@pytest.mark.parametrize(("shape", "mark"), UNREADABLE_AND_MARKED)
 def test_a_run_of_which_nothing_can_be_read_is_set_aside(project, shape, mark, capsys):
     """A run whose journal says nothing stops no other run: it is named once, and kept elsewhere."""
     p = project(row("A", lambda: None))
@@ -524,6 +540,116 @@ def test_a_run_with_the_numbers_of_the_log_only(project):
     shutil.rmtree(p.state_dir)
     p.run()
     assert [r["run_number"] for r in p.sink.run_records] == [1, 2]
+
+
+# One run at a time
+
+
+ATOMIC = {**START, "options": '{"atomic": true}'}
+RUN_RECORD = {"event": "run_record", "run_record": {"run_id": DEAD, "status": "success"}}
+
+
+class Down(MemorySink):
+    """A sink that can be written and not read."""
+
+    def has_run(self, run_id):
+        raise OSError("the log cannot be read")
+
+
+def recovered(project, *sinks, of="P", notes=None):
+    return recover(project.state_dir, of, "qat", sinks, notes)
+
+
+def test_a_run_of_another_project_is_left_to_its_next_run(project):
+    """Recovery completes the runs of its own project and environment, whether their journals can be read or not."""
+    p = project()
+    folders = [
+        left(p, journal_of(*LINES)),
+        left(p, b"", mark=msgspec.json.encode(Mark(project="P", env="qat")), name="empty"),
+    ]
+    assert recovered(p, p.sink, of="Q") == []
+    assert dead_runs(p.state_dir, "Q", "qat") == []
+    assert sorted(open_runs(p.state_dir)) == folders
+    assert {run.run_id for run in recovered(p, p.sink)} == {DEAD, "empty"}
+    assert open_runs(p.state_dir) == []
+
+
+def test_a_sink_that_does_not_take_the_log_gets_it_later(project):
+    """A run stays open until each sink has its log: the next recovery writes what is missing."""
+    p = project()
+    left(p, journal_of(*LINES))
+    down = MemorySink(failures=1)
+    (run,) = recovered(p, p.sink, down)
+    assert run.text().endswith("1 ended, 1 ABANDONED: B; memory: OSError: the sink is down")
+    assert len(open_runs(p.state_dir)) == 1
+    (run,) = recovered(p, p.sink, down)
+    assert run.problems == ()
+    assert open_runs(p.state_dir) == []
+    assert [len(sink.run_records) for sink in (p.sink, down)] == [1, 1]
+    assert [len(sink.records) for sink in (p.sink, down)] == [2, 2]
+
+
+def test_a_sink_that_cannot_be_read_is_named(project):
+    """If a sink cannot tell whether it has a run, the run stays open, and the reason is shown."""
+    p = project()
+    left(p, journal_of(*LINES))
+    (run,) = recovered(p, Down())
+    assert run.problems == ("memory: OSError: the log cannot be read",)
+    assert len(open_runs(p.state_dir)) == 1
+
+
+def test_a_run_that_died_after_its_end_is_logged_once(project):
+    """A run whose process died after it had ended keeps its own record, and is not written twice."""
+    p = project()
+    left(p, journal_of(*LINES, RUN_RECORD))
+    p.sink.write_run({"run_id": DEAD})
+    (run,) = recovered(p, p.sink, notes={DEAD: "a note"})
+    assert (run.finished, run.abandoned, run.problems) == (1, (), ())
+    assert p.sink.run_records == [{"run_id": DEAD}]
+
+
+def test_the_log_of_a_run_that_another_machine_completed_is_complete(project):
+    """A run whose log another machine has completed is marked, and not reported."""
+    p = project()
+    left(p, journal_of(*LINES))
+    p.sink.write_run({"run_id": DEAD})
+    assert recovered(p, p.sink) == []
+    assert open_runs(p.state_dir) == []
+
+
+def test_only_atomic_runs_that_did_not_end_are_taken_back(project):
+    """Writes are taken back for an atomic run that died, and not for one that had ended, or is not atomic."""
+    p = project()
+    left(p, journal_of(ATOMIC, PLANNED, BEGUN), name="20260101-000000-died00")
+    left(p, journal_of(ATOMIC, RUN_RECORD), name="20260102-000000-ended0")
+    left(p, journal_of({**ATOMIC, "options": "torn {"}), name="20260103-000000-damage")
+    left(p, journal_of({**ATOMIC, "options": "[]"}), name="20260104-000000-usual0")
+    found = unfinished_atomic_runs(p.state_dir, "P", "qat")
+    assert [run["run_id"] for run, _ in found] == ["20260101-000000-died00"]
+    assert [record["status"] for record in found[0][1]] == ["ABANDONED", "ABANDONED"]
+    assert unfinished_atomic_runs(p.state_dir, "Q", "qat") == []
+
+
+def test_the_mark_names_the_project_of_a_journal_that_lost_its_first_line(project):
+    """A run is completed although no line names its project, if its mark does; its time is its folder's."""
+    p = project()
+    lines = journal_of({"event": "output", "transformation_id": "A", "line": "x"})
+    mark = msgspec.json.encode(Mark(number=4, project="P", env="qat"))
+    left(p, lines, mark=mark, name="mine")
+    run, _, read, unreadable = journaled_run(p.state_dir / "runs" / "mine")
+    assert (run["project"], run["run_number"], len(read), unreadable) == ("P", 4, 1, 0)
+    assert newest_dead_run(p.state_dir, "P", "qat")[0]["run_id"] == "mine"
+    assert newest_dead_run(p.state_dir, "Q", "qat") is None
+    (result,) = recovered(p, p.sink)
+    assert result.run_id == "mine"
+    assert p.sink.run_records[0]["start_time"] is not None
+
+
+def test_a_journal_that_names_no_project_has_no_records(project):
+    """Without a project, a run has lines and no records."""
+    folder = left(project(), journal_of({"event": "output", "line": "x"}))
+    assert journaled_run(folder)[0] == {}
+    assert journaled_run(folder)[1] == []
 
 
 # The folders of a run

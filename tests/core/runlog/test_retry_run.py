@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 from fakes import FakeProject, MemorySink, row, statuses
@@ -203,7 +201,7 @@ def test_a_secret_must_be_given_again(project, parts):
         "overrides.B2.password",
         "overrides.B2.url",
     ]
-    assert all("does not keep: give it again" in p for p in problems)
+    assert all("does not store: pass it again" in p for p in problems)
     parts["B2"].fails = False
     result = project.orchestrator().retry(overrides={"B2": secret})
     assert result["status"] == "success"
@@ -326,10 +324,9 @@ def test_in_the_end_each_row_has_succeeded_once(tmp_path_factory, needs, failing
     assert "have succeeded" in project.orchestrator().retry().warnings[-1]
 
 
-# -- real tables, real logs, new processes -----------------------------------------------------
+# -- real tables, real logs -----------------------------------------------------
 
 FUNCTIONS = """
-import os
 import pathlib
 
 import pandas as pd
@@ -342,8 +339,6 @@ def load(constants):
 def double(inputs, context):
     if pathlib.Path("down").exists():
         raise KeyError("the source is down")
-    if pathlib.Path("dies").exists():
-        os._exit(9)
     frame = context.read(inputs[0])
     return frame.assign(x=frame["x"] * 2)
 """
@@ -356,20 +351,10 @@ ROWS = [
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """A project whose B2 fails while there is a file `down`, and kills the process for `dies`."""
+    """A project whose B2 fails while there is a file `down`."""
     make_project(tmp_path, rows=ROWS, functions=FUNCTIONS)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def odibi(folder, *words):
-    return subprocess.run(
-        [sys.executable, "-m", "odibi_nb.cli", *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize(
@@ -397,32 +382,15 @@ def test_every_kind_of_log_knows_enough(here, make_sink):
     assert "all 3 transformations" in project.retry().warnings[0]
 
 
-def test_a_killed_process_is_gone_on_from(here, capsys):
-    """After a kill, a retry in a new process runs what ran and what had not started, each once."""
-    (here / "dies").touch()
-    assert odibi(here, "run").returncode not in (0, 1, 2)
-    (here / "dies").unlink()
-    plan = GenericProjectOrchestrator("Plant One").plan(select="state:abandoned")
-    assert list(plan.rows) == ["B2", "S1"]
-    assert main(["retry"]) == 0
-    printed = capsys.readouterr().out
-    assert "2 ABANDONED: B2, S1" in printed
-    assert "of Plant One (env=qat): 2 of its 3 transformations (2 abandoned before)" in printed
-    assert main(["retry", "last", "--project", "Plant One"]) == 0
-    printed = capsys.readouterr().out
-    assert printed.splitlines()[-1].startswith("nothing to retry: all 3 transformations")
-
-
 def test_retry_from_a_shell(here, capsys):
     """`odibi retry` takes run's options, and ends as run does; history shows the chain."""
     (here / "down").touch()
     assert main(["run", "--workers", "1"]) == 1
     assert main(["retry", "--only-failed"]) == 1
     (here / "down").unlink()
-    done = odibi(here, "retry", "--only", "B2", "--retries", "0", "--workers", "2")
-    assert done.returncode == 0, done.stderr
-    assert '"max_workers":2' in done.stdout
     capsys.readouterr()
+    assert main(["retry", "--only", "B2", "--retries", "0", "--workers", "2"]) == 0
+    assert '"max_workers":2' in capsys.readouterr().out
     assert main(["history"]) == 0
     history = capsys.readouterr().out.splitlines()
     newest, middle, first = (line.split() for line in history[3:])
@@ -442,4 +410,32 @@ def test_a_sink_that_cannot_be_read(tmp_path, parts):
     project = FakeProject(tmp_path, [row("A", parts["B1"])], sink=OnlyWrites())
     project.run()
     with pytest.raises(ConfigurationError, match="retry: the run log has no run of 'P'"):
+        project.orchestrator().retry()
+
+
+def test_a_row_that_is_new_since_the_run_is_left_to_the_next_run(project, parts):
+    """A retry runs rows of its run only, even if a new row needs a row that failed."""
+    parts["S2"].fails = True
+    project.run()
+    parts["S2"].fails = False
+    project.rows.append(row("G2", lambda: None, layer="Gold_1", inputs=["s.y"]))
+    assert {*statuses(project.orchestrator().retry())} == {"S2", "G1"}
+    assert {*statuses(project.run())} == {"B1", "B2", "S1", "S2", "G1", "G2"}
+
+
+def test_a_run_without_records_has_nothing_to_retry(project):
+    """If the log has a run and none of its attempts, the retry says so."""
+    first = project.run()
+    project.sink.records.clear()
+    result = project.orchestrator().retry()
+    assert result.warnings[-1] == (
+        f"nothing to retry: run {first.run_id} has no transformations in its log"
+    )
+
+
+def test_a_secret_in_a_list_is_named_by_its_place(project, parts):
+    """A secret that the log does not store is asked for again, wherever it is in the constants."""
+    parts["B2"].fails = True
+    project.run(overrides={"B2": {"servers": [{"password": "hunter2"}, "plain"]}})
+    with pytest.raises(PlanError, match=r"overrides\.B2\.servers\[0\]\.password"):
         project.orchestrator().retry()

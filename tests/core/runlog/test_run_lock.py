@@ -16,7 +16,13 @@ import pytest
 from fakes import row, statuses
 
 from odibi_nb.core.runlog import run_lock as locks
-from odibi_nb.core.runlog.lock_owner import read_owner, this_process, write_owner
+from odibi_nb.core.runlog.lock_owner import (
+    identity,
+    locks_work,
+    read_owner,
+    this_process,
+    write_owner,
+)
 from odibi_nb.core.runlog.run_lock import RunLock, run_lock
 from odibi_nb.errors import ConfigurationError, RunLockedError
 
@@ -357,11 +363,11 @@ def test_a_run_whose_place_was_taken_ends_as_cancelled(project):
     thread.join()
     taken = results["second"]
     assert taken["status"] == "success"
-    assert taken.warnings[0].startswith(f"took the place of run {first.run_id} (process ")
+    assert taken.warnings[0].startswith(f"replaced run {first.run_id} (process ")
     assert first["status"] == "cancelled"
     assert statuses(first)["A"] == "CANCELLED"
     assert first.transformations["A"].reason.startswith(f"run {taken.run_id} (process")
-    assert first.transformations["A"].reason.endswith("has taken the place of this run")
+    assert first.transformations["A"].reason.endswith("has replaced this run")
     assert "t.late" not in p.tables.tables
     assert p.run()["status"] == "success"
 
@@ -407,9 +413,9 @@ def test_plans_and_chains_are_made_under_the_lock(project, act):
     p.run()
     orchestrator = p.orchestrator()
     read = []
-    orchestrator._plan = lambda *_: read.append("plan")
-    orchestrator._chain = lambda *_, **__: read.append("chain")
-    orchestrator._recover = lambda: read.append("recover")
+    orchestrator._planner.plan = lambda *_: read.append("plan")
+    orchestrator._planner.chain = lambda *_, **__: read.append("chain")
+    orchestrator._recovery = lambda: read.append("recover")
     with (
         run_lock(p.state_dir, "P", "qat", "other"),
         pytest.raises(RunLockedError, match="run other"),
@@ -433,7 +439,7 @@ def test_a_run_that_plans_for_long_keeps_its_lock(project, share):
     """A run renews its file while it plans or waits for a listener, so no other run thinks it dead."""
     p = project(row("A", lambda: None))
     orchestrator, refused = p.orchestrator(), []
-    plan = orchestrator._plan
+    plan = orchestrator._planner.plan
 
     def plans(*arguments):
         with pytest.raises(RunLockedError):
@@ -441,7 +447,7 @@ def test_a_run_that_plans_for_long_keeps_its_lock(project, share):
         refused.append(True)
         return plan(*arguments)
 
-    orchestrator._plan = plans
+    orchestrator._planner.plan = plans
     assert orchestrator.run()["status"] == "success"
     assert refused == [True]
 
@@ -523,7 +529,7 @@ def test_an_interrupt_in_planning_ends_it_at_once(project):
         signal.raise_signal(signal.SIGINT)
         raise AssertionError("went on")
 
-    orchestrator._plan = plans
+    orchestrator._planner.plan = plans
     with pytest.raises(KeyboardInterrupt):
         orchestrator.run()
     assert p.run()["status"] == "success"
@@ -563,3 +569,106 @@ def test_a_lock_that_this_process_has_forgotten_is_free(tmp_path):
     said = []
     with run_lock(tmp_path, "P", "qat", "next", say=said.append):
         assert said == []
+
+
+# Taking what others left
+
+
+def forgotten(folder):
+    """The owner's file of a run of this process that it does not run any more."""
+    with run_lock(folder, "P", "qat", "gone"):
+        content, path = owner_file(folder).read_bytes(), owner_file(folder)
+    path.write_bytes(content)
+    return path
+
+
+def claim_of(path):
+    return path.with_suffix(f".{locks._digest(path.read_bytes())}.claim")
+
+
+def test_force_replaces_no_run_that_has_ended(tmp_path):
+    """With force, a run that finds the file of a dead one has replaced nothing."""
+    forgotten(tmp_path)
+    with run_lock(tmp_path, "P", "qat", "second", force=True) as lock:
+        assert lock.overrode == ""
+
+
+def test_force_replaces_a_run_that_cannot_be_read(tmp_path):
+    """With force, an owner's file without a readable owner counts as another run, which gets no notice."""
+    path = forgotten(tmp_path)
+    path.write_bytes(b"torn {")
+    with run_lock(tmp_path, "P", "qat", "second", force=True) as lock:
+        assert lock.overrode == "another run"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_that_others_are_taking_over_is_left_to_them(tmp_path):
+    """Of two runs that find a dead owner, the one without the claim is refused, readable or not."""
+    path = forgotten(tmp_path)
+    for content in (msgspec.json.encode(locks.current_process()), b"torn {"):
+        claim_of(path).write_bytes(content)
+        with pytest.raises(RunLockedError, match="run gone"):
+            run_lock(tmp_path, "P", "qat", "second").__enter__()
+        assert claim_of(path).read_bytes() == content
+
+
+def test_the_claim_of_a_killed_run_is_replaced_at_once(tmp_path):
+    """A run that was killed while it took over a dead one keeps no other run out."""
+    path = forgotten(tmp_path)
+    claim = claim_of(path)
+    killed = msgspec.structs.replace(locks.current_process(), started="1")
+    claim.write_bytes(msgspec.json.encode(killed))
+    with run_lock(tmp_path, "P", "qat", "second"):
+        assert read_owner(path).run_id == "second"
+    assert not claim.exists()
+
+
+def test_a_full_disk_leaves_the_file_of_the_dead_run(tmp_path, monkeypatch):
+    """If the owner's file cannot be written, the claim is given back, and the next run takes over."""
+    path = forgotten(tmp_path)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk, pytest.raises(OSError, match="No space"):
+        disk.setattr(type(path), "write_bytes", full)
+        run_lock(tmp_path, "P", "qat", "second").__enter__()
+    assert [*path.parent.glob("*.claim")] == []
+    assert read_owner(path).run_id == "gone"
+    with run_lock(tmp_path, "P", "qat", "third"):
+        pass
+
+
+def test_a_change_of_an_unreadable_file_is_a_sign_of_life(tmp_path):
+    """A run that renews a file which this version cannot read keeps its place."""
+    path = forgotten(tmp_path)
+    path.write_bytes(b"of another version: 1")
+
+    def renew(_seconds):
+        path.write_bytes(b"of another version: 2")
+
+    with pytest.raises(RunLockedError, match="another run is in progress; wait for it, or end it"):
+        run_lock(tmp_path, "P", "qat", "second", wait=renew).__enter__()
+
+
+def test_a_process_without_a_user_is_somebodys(monkeypatch):
+    """If the system has no name for the user, as in some containers, the owner is unknown."""
+
+    def nameless():
+        raise KeyError("uid not found")
+
+    identity.cache_clear()
+    try:
+        with monkeypatch.context() as container:
+            container.setattr("getpass.getuser", nameless)
+            assert this_process("r", locked=False).user == "unknown"
+    finally:
+        identity.cache_clear()
+
+
+def test_windows_locks_files_everywhere(tmp_path, monkeypatch):
+    """On Windows no file need be locked to know that files can be."""
+    with monkeypatch.context() as windows:
+        windows.setattr("sys.platform", "win32")
+        assert locks_work(tmp_path / "missing")
+    assert not locks_work(tmp_path / "missing")

@@ -7,9 +7,13 @@ import random
 
 import pytest
 from fakes import FakeProject, row
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from log_records import record
 from thorough import examples
 
-from odibi_nb.core.runlog.unusual import LEAST_RUNS, unusual, usual_by_id, usual_now, usual_of
+from odibi_nb.core.protocols import BaseLogSink
+from odibi_nb.core.runlog.unusual import LEAST_RUNS, Usual, unusual, usual_by_id, usual_now
 
 ROWS, RUNS = 200, 50
 SLOWER = (5, 8, 15)
@@ -31,7 +35,7 @@ def replayed(seed):
             took = seconds * math.exp(chance.gauss(0, noise))
             wrote = int(count * math.exp(chance.gauss(0, count_noise)))
             newest = past[-20:]
-            usual = usual_of([s for s, _ in newest], [n for _, n in newest])
+            usual = Usual([s for s, _ in newest], [n for _, n in newest])
             alarms += bool(unusual(usual, took, wrote))
             if number >= LEAST_RUNS and number % 10 == 9:
                 slow = [(took * by, wrote) for by in SLOWER if seconds * (by - 1) > 2]
@@ -50,7 +54,7 @@ def test_noise_raises_no_alarm_and_faults_are_found(seed):
     assert found >= 0.95 * faults > 0
 
 
-STEADY = usual_of([10.0, 11.0, 9.0, 10.5, 9.5], [1000, 1010, 990, 1000, 1005])
+STEADY = Usual([10.0, 11.0, 9.0, 10.5, 9.5], [1000, 1010, 990, 1000, 1005])
 
 
 @pytest.mark.parametrize(
@@ -63,9 +67,9 @@ STEADY = usual_of([10.0, 11.0, 9.0, 10.5, 9.5], [1000, 1010, 990, 1000, 1005])
         (STEADY, 10.0, 0, ("wrote 0 rows, usually 1,000",)),
         (STEADY, None, None, ()),
         (None, 1e9, 0, ()),
-        (usual_of([10.0] * 4, [1000] * 4), 1e9, 0, ()),
-        (usual_of([0.01] * 9, [5] * 9), 0.9, 0, ()),
-        (usual_of([0.0] * 9, [0] * 9), 0.9, 0, ()),
+        (Usual([10.0] * 4, [1000] * 4), 1e9, 0, ()),
+        (Usual([0.01] * 9, [5] * 9), 0.9, 0, ()),
+        (Usual([0.0] * 9, [0] * 9), 0.9, 0, ()),
     ],
     ids=[
         *("slow", "not slow yet", "few", "not few yet", "none", "unknown", "no history"),
@@ -83,19 +87,51 @@ def test_a_running_row_says_so_before_it_ends():
     assert unusual(STEADY, 31.0, None, running=True) == ("takes over 3 × its usual time of 10.0 s",)
 
 
-def test_only_successes_make_the_usual(tmp_path):
-    """Failed attempts, retries and runs of other rows do not move it."""
-    outcomes = [
-        {
-            "transformation_id": "A",
-            "status": status,
-            "duration_seconds": seconds,
-            "rows_out": 100,
-        }
-        for status, seconds in [("SUCCESS", 2.0), ("FAILED", 99.0)] * 5
+@given(
+    past=st.lists(st.sampled_from([0.0, 0.01, 0.4, 1.0, 1.5, 3.0, 10.0, 11.0, 500.0]), max_size=25),
+    counts=st.lists(st.sampled_from([-1, 0, 5, 19, 20, 21, 200, 1000, 10**9]), max_size=25),
+    by=st.floats(0.01, 30),
+)
+@settings(max_examples=examples(200), deadline=None)
+def test_the_look_at_the_extremes_hides_nothing(past, counts, by):
+    """A value is slow, or few, exactly if it is beyond the limit, near the limit as far from it."""
+    usual = Usual(past, counts)
+    for seconds in (by, *past, *(near(usual.slow_from) if math.isfinite(usual.slow_from) else ())):
+        assert usual.is_slow(seconds) == (seconds > usual.slow_from)
+    for rows in (int(by), *counts, *map(int, near(usual.few_below))):
+        assert usual.is_few(rows) == (usual.rows is not None and rows < usual.few_below)
+
+
+def near(limit):
+    """The limit, with the numbers before and after it."""
+    return math.nextafter(limit, 0), limit, math.nextafter(limit, math.inf), limit - 1, limit + 1
+
+
+class Kept(BaseLogSink):
+    """A sink that can only return its records."""
+
+    def __init__(self, records):
+        self.records = records
+
+    def write(self, records):
+        self.records += records
+
+    def attempts(self, run_ids):
+        return [one for one in self.records if one["run_id"] in run_ids]
+
+
+def test_only_successes_make_the_usual():
+    """Failed attempts, retries and runs of other rows do not move it. Nor does another sink's plain list of records."""
+    records = [
+        record("A", run_id=f"run-{number}", status=status, duration_seconds=seconds)
+        for number in range(5)
+        for status, seconds in [("FAILED", 99.0), ("SUCCESS", 2.0)]
     ]
-    assert usual_by_id(outcomes)["A"].seconds == pytest.approx(2.0)
-    assert usual_by_id(outcomes[:8]) == {}
+    sink = Kept(records)
+    assert usual_by_id(sink.measures([f"run-{n}" for n in range(5)]))["A"].seconds == pytest.approx(
+        2.0
+    )
+    assert usual_by_id(sink.measures([f"run-{n}" for n in range(4)])) == {}
 
 
 def test_the_usual_comes_from_the_run_log(tmp_path):

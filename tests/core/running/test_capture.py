@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import logging.config
+import os
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,7 @@ from odibi_nb.core.running.capture import (
     MAX_LINE_LENGTH,
     MAX_LINES,
     CapturedLog,
+    breakpoints_open,
     captured,
     real_stream,
     routed_output,
@@ -175,7 +179,7 @@ def test_streams_are_put_back():
     """After a run, standard output, standard error and logging are what they were."""
     before = streams()
     with contextlib.suppress(KeyError), routed_output():
-        assert streams() != before
+        assert vars(sys)["stdout"] is not before[0]
         raise KeyError
     assert streams() == before
 
@@ -319,6 +323,7 @@ def test_a_row_that_changes_the_process(tmp_path, monkeypatch):
         names = (Path.cwd(), locale.setlocale(locale.LC_ALL), warnings.showwarning)
         return (
             *streams(),
+            threading.excepthook,
             root.level,
             root.manager.disable,
             loggers.disabled,
@@ -336,12 +341,146 @@ def test_a_row_that_changes_the_process(tmp_path, monkeypatch):
         warnings.simplefilter("error")
         warnings.showwarning = print
         locale.setlocale(locale.LC_ALL, "C")
+        threading.excepthook = print
 
     monkeypatch.chdir(tmp_path.parent)
     logging.getLogger("users.own")
     before = state()
     at_a_time(fn, lambda: None)
     assert state() == before
+
+
+def test_a_row_that_takes_the_hook_of_threads_ends_no_run(project, monkeypatch):
+    """Python starts no thread without `threading.excepthook`. Later rows start nevertheless."""
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+
+    def take():
+        threading.excepthook = None
+
+    rows = [row("A", take), *(row(name, lambda: None, layer="Gold_1") for name in "BCD")]
+    result = project(*rows).run(max_workers=4)
+    assert statuses(result) == dict.fromkeys("ABCD", "SUCCESS")
+
+
+SETTINGS = {
+    "basicConfig": lambda: logging.basicConfig(
+        force=True, stream=io.StringIO(), level=logging.ERROR
+    ),
+    "disable": lambda: logging.disable(logging.CRITICAL),
+    "level": lambda: logging.getLogger().setLevel(100),
+    "dictConfig": lambda: logging.config.dictConfig({"version": 1}),
+    "shutdown": lambda: (logging.getLogger().handlers.clear(), logging.shutdown()),
+}
+
+
+@pytest.mark.parametrize("how", SETTINGS)
+def test_a_row_that_sets_up_logging_takes_no_records_from_later_rows(project, how):
+    """Later rows keep their log, theirs and ours, in the same run."""
+    users = logging.getLogger("users.later")
+
+    def later():
+        users.warning("heard")
+        return [1]
+
+    rows = (row("A", SETTINGS[how]), row("B", later, outputs=[{"table": "s.b"}]))
+    result = project(*rows).run(max_workers=1)
+    assert statuses(result) == {"A": "SUCCESS", "B": "SUCCESS"}
+    assert result.transformations["B"].log.split("\n") == ["heard", "  → Writing to s.b"]
+
+
+@pytest.mark.parametrize("how", SETTINGS)
+def test_a_row_that_sets_up_logging_takes_no_records_from_rows_beside_it(how):
+    """A row that runs at the same time keeps its records, its level and the handlers of the user."""
+    gate, users = threading.Barrier(2), logging.getLogger("users.beside")
+
+    def reset():
+        gate.wait(20)
+        SETTINGS[how]()
+        gate.wait(20)
+        gate.wait(20)
+
+    def beside():
+        gate.wait(20)
+        gate.wait(20)
+        users.warning("heard")
+        users.info("below the level of before")
+        transformation_logger("B").info("ours")
+        gate.wait(20)
+
+    assert at_a_time(reset, beside)[1] == "heard\nours"
+
+
+@pytest.mark.parametrize("quiet", [logging.disable, lambda: logging.getLogger().setLevel(100)])
+def test_a_row_can_make_its_own_log_quiet(quiet):
+    """A level that a row sets for all loggers holds for its own log."""
+
+    def fn():
+        logging.getLogger("users.noisy").warning("before")
+        quiet()
+        logging.getLogger("users.noisy").warning("after")
+
+    assert at_a_time(fn, lambda: None)[0] == "before"
+
+
+def test_a_rows_own_handler_writes_each_record_once():
+    """If a row sets up logging to its standard error, its log has each record once, in that format."""
+
+    def fn():
+        logging.basicConfig(force=True, format="%(name)s: %(message)s")
+        logging.getLogger("users.formatted").warning("once")
+
+    assert at_a_time(fn) == ["users.formatted: once"]
+
+
+def test_a_file_that_a_row_has_closed_gets_later_records(tmp_path, monkeypatch):
+    """`basicConfig(force=True)` closes the user's handlers. Records after the row are in their files again."""
+    handler = logging.FileHandler(tmp_path / "log", mode="w")
+    monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
+    logging.getLogger("users").warning("before")
+    at_a_time(SETTINGS["basicConfig"])
+    logging.getLogger("users").warning("after")
+    handler.close()
+    assert (tmp_path / "log").read_text() == "before\nafter\n"
+
+
+def test_logging_is_the_same_after_a_run():
+    """A run replaces methods of logging, and puts them back."""
+
+    def methods():
+        logger = logging.Logger
+        return logger.isEnabledFor, logger.callHandlers, logger.setLevel, logging.Manager.disable
+
+    before = methods()
+    with routed_output():
+        assert methods() != before
+    assert methods() == before
+
+
+def test_a_library_that_wraps_logging_in_a_run_hears_the_next_run_too():
+    """A run leaves methods of logging that a library has wrapped, and later rows still have their records."""
+    plain, ours, heard = logging.Logger.callHandlers, [], []
+
+    def wraps():
+        with routed_output():
+            ours.append(logging.Logger.callHandlers)
+
+            def wrapper(logger, record):
+                heard.append(record.msg)
+                ours[0](logger, record)
+
+            logging.Logger.callHandlers = wrapper
+
+    thread = threading.Thread(target=wraps)
+    thread.start()
+    thread.join()
+    try:
+        assert log_of(lambda: logging.getLogger("users").warning("said")) == "said"
+        assert heard == ["said"]
+    finally:
+        logging.Logger.callHandlers = ours[0]
+        with routed_output():
+            pass
+    assert logging.Logger.callHandlers is plain
 
 
 def test_a_row_without_handlers_is_still_heard():
@@ -473,3 +612,184 @@ def test_what_steers_a_terminal(printed, shown):
         for piece in pieces:
             log.write(piece)
         assert log.text() == shown
+
+
+# -- debuggers ----------------------------------------------------------------------------------------
+
+
+def stops():
+    print("before")
+    breakpoint()  # noqa: T100
+    print("after")
+
+
+def test_a_breakpoint_without_a_debugger_is_skipped(monkeypatch):
+    """Python's own debugger would wait forever for an answer, so the log gets the place of the breakpoint."""
+    monkeypatch.setattr(sys, "breakpointhook", sys.__breakpointhook__)
+    before, skipped, after = log_of(stops).splitlines()
+    assert (before, after) == ("before", "after")
+    assert skipped.startswith(f"breakpoint() at {__file__}:{stops.__code__.co_firstlineno + 2} was")
+
+
+def test_a_debugger_of_the_users_own_is_called(monkeypatch):
+    """A hook that the user has set is called inside rows and beside them."""
+    called = []
+    monkeypatch.setattr(sys, "breakpointhook", called.append)
+    with routed_output():
+        breakpoint("beside a row")  # noqa: T100
+        with captured(CapturedLog()):
+            breakpoint("in a row")  # noqa: T100
+    assert called == ["beside a row", "in a row"]
+
+
+def test_a_debugger_that_is_open_gets_the_screen(monkeypatch, capsys):
+    """The debugger of a trial is called with the frame that stops. From then on the user sees all output."""
+    monkeypatch.setattr(sys, "breakpointhook", sys.__breakpointhook__)
+    log, frames = CapturedLog(), []
+    with breakpoints_open(frames.append), routed_output(), captured(log):
+        stops()
+    assert [frame.f_code.co_name for frame in frames] == ["stops"]
+    before, shown = log.text().splitlines()
+    assert before == "before"
+    assert shown.endswith("later output is shown immediately")
+    assert capsys.readouterr().out == "after\n"
+
+
+# -- what code does to the streams --------------------------------------------------------------------
+
+
+def test_text_alone_can_be_written():
+    """A standard stream refuses other values in a row as it does outside, and the row continues."""
+
+    def fn():
+        with pytest.raises(TypeError, match="argument must be str, not bytes"):
+            sys.stdout.write(b"bytes")
+        print("text")
+
+    assert log_of(fn) == "text"
+
+
+def test_a_record_that_cannot_be_formatted_stops_no_row(monkeypatch):
+    """As in Python's own logging, the error is shown, and the next records arrive."""
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+
+    def fn():
+        logging.getLogger("users").warning("%d rows", "many")
+        logging.getLogger("users").warning("%d rows", 3)
+
+    lines = log_of(fn).splitlines()
+    assert lines[-1] == "3 rows"
+    assert any("TypeError: %d format" in line for line in lines)
+
+
+def test_streams_that_were_stored_in_a_run_are_no_screen():
+    """If a row stores its stream and others put it back later, views still find the screen behind it."""
+    screen = sys.stdout
+    with routed_output():
+        with captured(CapturedLog()):
+            stored = sys.stdout
+        sys.stdout = stored
+        assert real_stream() is screen
+    assert stored is not screen
+    try:
+        sys.stdout = stored
+        assert real_stream() is screen
+    finally:
+        sys.stdout = screen
+
+
+def test_streams_are_asked_for_while_a_run_ends():
+    """A thread that has begun to read or to set a standard stream can do it after the end of the run."""
+    screen = sys.stdout
+    with routed_output():
+        place = type(sys).stdout
+    assert place.fget(sys) is screen
+    try:
+        place.fset(sys, other := io.StringIO())
+        assert sys.stdout is other
+    finally:
+        sys.stdout = screen
+
+
+def test_a_run_leaves_what_others_have_replaced():
+    """C code replaces streams directly, and libraries wrap functions: both outlive a run in a thread."""
+    screen, hook = vars(sys)["stdout"], sys.breakpointhook
+    start, submit = threading.Thread.start, ThreadPoolExecutor.submit
+    other, ended = io.StringIO(), threading.Event()
+
+    def wrapped(function):
+        return lambda *arguments: function(*arguments)
+
+    def replaced():
+        return (
+            vars(sys)["stdout"],
+            threading.Thread.start,
+            ThreadPoolExecutor.submit,
+            sys.breakpointhook,
+        )
+
+    def run():
+        with routed_output():
+            vars(sys)["stdout"] = other
+            threading.Thread.start = wrapped(threading.Thread.start)
+            ThreadPoolExecutor.submit = wrapped(ThreadPoolExecutor.submit)
+            sys.breakpointhook = wrapped(sys.breakpointhook)
+            now.extend(replaced())
+        ended.set()
+
+    now = []
+    thread = threading.Thread(target=run)
+    try:
+        thread.start()
+        thread.join()
+        found = replaced()
+        assert ended.is_set()
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(lambda: "still works").result() == "still works"
+    finally:
+        vars(sys)["stdout"], sys.breakpointhook = screen, hook
+        threading.Thread.start, ThreadPoolExecutor.submit = start, submit
+    assert [*found] == now
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing can be forked here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_process_that_outlives_its_row(capfd):
+    """Its output is shown on the screen, whether it was forked in the row or by the row's thread later."""
+    heard, go = threading.Event(), os.pipe()
+
+    class Screen(io.StringIO):
+        def write(self, text):
+            found = super().write(text)
+            if "a late word" in self.getvalue():
+                heard.set()
+            return found
+
+    screen, row_ended, children = Screen(), threading.Event(), []
+
+    def forked_later():
+        row_ended.wait(30)
+        child = os.fork()
+        if child == 0:
+            os.write(1, b"from a thread's child\n")
+            os._exit(0)
+        children.append(child)
+
+    with contextlib.redirect_stdout(screen), routed_output():
+        with captured(CapturedLog()):
+            thread = threading.Thread(target=forked_later)
+            thread.start()
+            child = os.fork()
+            if child == 0:
+                os.read(go[0], 1)
+                print("a late word", flush=True)
+                os._exit(0)
+        row_ended.set()
+        thread.join()
+        os.write(go[1], b"x")
+        assert heard.wait(30)
+    for one in (child, *children):
+        assert os.waitpid(one, 0)[1] == 0
+    for end in go:
+        os.close(end)
+    assert capfd.readouterr().out == "from a thread's child\n"

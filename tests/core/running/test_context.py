@@ -10,11 +10,64 @@ from fakes import FakeTables, row, statuses
 from odibi_nb.core.model.attempt_control import AttemptControl
 from odibi_nb.core.model.engine import Engine
 from odibi_nb.core.model.file_formats import format_of
+from odibi_nb.core.model.provenance import TableVersion, UnversionedTable
+from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.model.transformation import Output
 from odibi_nb.core.running.capture import CapturedLog, captured, routed_output
 from odibi_nb.core.running.context import ExecutionContext, current_context, get_current_context
 from odibi_nb.core.running.worker import user_traceback
 from odibi_nb.errors import DataError, RevokedError
+
+
+class Relation:
+    """A frame of another library."""
+
+    def to_arrow(self):
+        return []
+
+
+class VersionedTables(FakeTables):
+    """Tables of which each write is a version. *meanwhile* is called in the middle of a read."""
+
+    def __init__(self, unversioned=()):
+        super().__init__()
+        self.history: dict[str, list[list]] = {}
+        self.unversioned = unversioned
+        self.meanwhile = lambda: None
+
+    def commit(self, key, rows):
+        self.history.setdefault(key, []).append(rows)
+
+    def versions(self, names):
+        now = {name.key: len(self.history[name.key]) - 1 for name in names}
+        return {
+            key: TableVersion(table=key, version=n, data_version=n)
+            for key, n in now.items()
+            if key not in self.unversioned
+        }
+
+    def read_newest(self, table):
+        self._pass_time()
+        return self.history[table.key][-1], self.versions([table]).get(table.key)
+
+    def read_version(self, table, version):
+        return self.history[table.key][version]
+
+    def query_newest(self, sql, pins):
+        self._pass_time()
+        table = TableName.parse(sql.rpartition(" ")[2])
+        found = self.versions([table])[table.key]
+        if table.key in pins:
+            found = TableVersion(table=table.key, version=pins[table.key])
+        return self.history[table.key][found.version], [found]
+
+    def _pass_time(self):
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
+
+
+def versioned(tables):
+    return ExecutionContext(engine="pandas", project="P", env="qat", tables=tables)
 
 
 @pytest.fixture
@@ -147,6 +200,7 @@ def test_writing(context, output):
         ([1], Output(table="../up"), "is not a table name"),
         ([1], 5, "expected an object, found 5"),
         ([1], Output(table="a.b", mode="merge"), "needs 'keys'"),
+        (Relation(), "silver.x", "found Relation: use its .to_arrow()"),
     ],
 )
 def test_what_cannot_be_written(context, frame, output, message):
@@ -168,6 +222,96 @@ def test_counts_add_up(context):
     context.tables.row_count = lambda frame: None
     context.read("bronze.raw")
     assert context.rows_in is None
+
+
+def test_threads_of_one_attempt_read_one_version():
+    """If two threads read a table at a time and it changes between, both get the version of the faster."""
+    tables = VersionedTables()
+    tables.commit("bronze.x", ["old"])
+    for read in (lambda c: c.read("bronze.x"), lambda c: c.read({"sql": "SELECT * FROM bronze.x"})):
+        context, faster, version = versioned(tables), [], len(tables.history["bronze.x"]) - 1
+
+        def overtaken(context=context, faster=faster, read=read):
+            thread = threading.Thread(target=lambda: faster.append(read(context)))
+            thread.start()
+            thread.join()
+            tables.commit("bronze.x", ["new"])
+
+        tables.meanwhile = overtaken
+        expected = tables.history["bronze.x"][version]
+        assert [read(context), *faster] == [expected] * 2
+        assert context.provenance.pins() == {"bronze.x": version}
+
+
+def test_a_table_without_versions_is_read_as_it_is():
+    """A view has no version: the record of the read has its name alone."""
+    tables = VersionedTables(unversioned=["bronze.view"])
+    tables.commit("bronze.view", [1])
+    context = versioned(tables)
+    assert context.read("bronze.view") == [1]
+    assert [*context.provenance.inputs_read] == [UnversionedTable(table="bronze.view")]
+
+
+def test_a_query_that_fails_is_recorded_with_the_tables_that_it_names():
+    """The record has the version that the attempt reads. If the engine cannot tell it, it has no tables."""
+
+    class Failing(VersionedTables):
+        def query_newest(self, sql, pins):
+            raise DataError("no column y")
+
+    tables = Failing(unversioned=["silver.view"])
+    for key in ("bronze.x", "silver.view"):
+        tables.commit(key, [1])
+    context = versioned(tables)
+    context.read("bronze.x")
+    tables.commit("bronze.x", [1, 2])
+    for table in ("bronze.x JOIN silver.view", "bronze.unknown"):
+        with pytest.raises(DataError, match="no column y"):
+            context.read({"sql": f"SELECT y FROM {table}", "name": table})
+    _, joined, unknown = context.provenance.inputs_read
+    assert joined.tables == (
+        TableVersion(table="bronze.x", version=0),
+        UnversionedTable(table="silver.view"),
+    )
+    assert unknown.tables == ()
+
+
+def test_a_table_that_cannot_be_compared_is_written(context):
+    """If skip_unchanged cannot compare the rows, the log says so, and the table gets them."""
+
+    def cannot(frame, target):
+        raise OSError("storage is away")
+
+    context.tables.same_content = cannot
+    log = CapturedLog()
+    with routed_output(), captured(log):
+        context.write([1], {"table": "silver.x", "skip_unchanged": True})
+    assert "  silver.x cannot be compared: storage is away" in log.text().splitlines()
+    assert context.tables.tables["silver.x"] == [1]
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_a_name_alone_never_overwrites_an_output_that_keeps_its_rows(context, mode):
+    """A name overwrites, so the name of an output that appends or merges is refused; a mode is accepted."""
+    declared = Output(table="silver.x", mode=mode, keys=("k",) if mode == "merge" else ())
+    context.outputs = (Output(table="silver.y"), declared)
+    for name in ("silver.x", "Silver.X"):
+        with pytest.raises(DataError, match=rf"the mode '{mode}', .* write to outputs\[1\], or to"):
+            context.write([1], name)
+    assert list(context.tables.tables) == ["bronze.raw"]
+    context.write([1], "silver.y")
+    context.write([2], {"table": "silver.x", "mode": "overwrite"})
+    context.write([3], "silver.z")
+    assert context.tables.tables["silver.x"] == [2]
+    assert context.tables.tables["silver.z"] == [3]
+
+
+def test_a_run_knows_the_modes_of_its_outputs(project):
+    """In a run, a function that writes to its append output by name fails before it loses the table's rows."""
+    output = {"table": "t.a", "mode": "append"}
+    p = project(row("A", lambda context: context.write([1], "t.a"), outputs=[output]))
+    (failed,) = p.run(retry=0).transformations.values()
+    assert "a name alone overwrites the table" in str(failed.error)
 
 
 def test_a_context_without_tables_says_so():

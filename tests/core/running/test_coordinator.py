@@ -13,7 +13,7 @@ import pytest
 from fakes import FakeProject, MemorySink, row, statuses
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from thorough import examples
+from thorough import THOROUGH, examples
 
 from odibi_nb.core.model.events import EventType
 from odibi_nb.core.model.retry import RetryPolicy
@@ -700,10 +700,16 @@ class Leaves(BaseException):
 LEAVING = [KeyboardInterrupt, SystemExit, GeneratorExit, Leaves, StopIteration]
 
 
-@pytest.mark.parametrize(
-    ("error", "thread"), [*((error, False) for error in LEAVING[:4]), (KeyboardInterrupt, True)]
-)
-@pytest.mark.parametrize("event", [event.value for event in EventType])
+WAYS = [*((error, False) for error in LEAVING[:4]), (KeyboardInterrupt, True)]
+AT_EVENTS = [
+    (event.value, *way)
+    for number, event in enumerate(EventType)
+    for turn, way in enumerate(WAYS)
+    if THOROUGH or number % len(WAYS) == turn  # each event once, and each way at several events
+]
+
+
+@pytest.mark.parametrize(("event", "error", "thread"), AT_EVENTS)
 def test_whatever_a_listener_raises_the_run_ends_as_it_would(tmp_path, event, error, thread):
     """A listener and a view that raise anything at any event cost a warning each, and hang nothing."""
     fails, gate = [True], threading.Event()

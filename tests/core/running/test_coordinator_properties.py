@@ -121,7 +121,7 @@ def run(case, folder):
         finished.set()
 
 
-@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=cases())
 def test_what_holds_of_every_run(case, tmp_path_factory):
     """A run always ends; each row ends once, after its upstream; limits hold; the log has each attempt once."""

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import pandas as pd
+import json
 
-from odibi_nb.core.running.failure_frames import frames_of, headline
+from lazily import pd
+
+from odibi_nb.core.running.failure_frames import (
+    depth_in_libraries,
+    frames_of,
+    headline,
+    user_trace,
+)
 from odibi_nb.core.running.worker import user_traceback
 
 
@@ -110,3 +117,42 @@ def test_a_cause_in_the_users_code_stays():
 
     text = user_traceback(caught(turned))
     assert text.index("KeyError: 'nope'") < text.index("direct cause") < text.index("cannot work")
+
+
+def raised_in_a_library():
+    return json.loads("{")
+
+
+def test_a_debugger_starts_in_the_users_own_frame():
+    """It gets the traceback from the user's code on, and the number of library frames to go up."""
+    error = caught(raised_in_a_library)
+    trace = user_trace(error)
+    assert trace.tb_frame.f_code.co_filename == __file__
+    below = [frame.library for frame in frames_of(error)][::-1].index(False)
+    assert below > 0
+    assert depth_in_libraries(error) == below
+    assert depth_in_libraries(caught(lambda: {}["x"])) == 0
+
+
+def test_an_error_without_frames_of_the_user_leaves_a_debugger_where_it_is():
+    """Without a traceback there is none to show; of library frames alone, none is left out."""
+    assert user_trace(KeyError("x")) is None
+    assert depth_in_libraries(KeyError("x")) == 0
+    error = caught(json.loads, "{")
+    inside = error.with_traceback(error.__traceback__.tb_next)
+    assert user_trace(inside) is inside.__traceback__
+    assert depth_in_libraries(inside) == 0
+
+
+def test_a_secret_series_is_not_shown():
+    """A Series whose name looks secret has a shape, and no values."""
+
+    def reads(frame):
+        column = frame["secret_key"]
+        raise KeyError(len(column))
+
+    error = caught(reads, pd.DataFrame({"secret_key": ["s3cret"]}))
+    frame = next(f for f in frames_of(error) if f.function == "reads")
+    found = {variable.name: variable for variable in frame.variables}
+    assert found["column"].summary.startswith("Series: 1 value of ")
+    assert found["column"].table == "***"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import weakref
 
-import pandas as pd
 import pytest
+from lazily import pd
 
 from odibi_nb.core.running.failure_place import place_of
 
@@ -81,6 +81,26 @@ def test_strange_errors_have_no_place():
         return pd.DataFrame(FRAME)[Evil("ghi")]
 
     assert place_of(caught(mine)).hint == ""
+
+
+def test_a_frame_that_cannot_be_looked_at_costs_nothing():
+    """If the columns of a library's own DataFrame cannot be read any more, the failure has no place."""
+
+    class Connected(pd.DataFrame):
+        closed = False
+
+        def __getattribute__(self, name):
+            if name == "columns" and Connected.closed:
+                raise ConnectionError("the connection is closed")
+            return super().__getattribute__(name)
+
+    def mine():
+        return Connected(FRAME)["ghi"]
+
+    error = caught(mine)
+    assert place_of(error).hint == "did you mean ghi_w_m2?"
+    Connected.closed = True
+    assert place_of(error) is None
 
 
 def test_no_frame_is_kept():

@@ -122,7 +122,7 @@ def test_events_of_ones_own(event):
 @pytest.mark.parametrize(
     ("event", "payload", "problem"),
     [
-        ("*", {}, "stands for all events"),
+        ("*", {}, "means all events"),
         (3, {}, "must be text"),
         ("mine", [1], "a payload must be a dict"),
     ],
@@ -444,3 +444,49 @@ def test_no_secret_reaches_a_listener(project):
     assert "u:***@h/db" in seen[0]["error_message"]
     journal = next(p.state_dir.rglob("journal.jsonl")).read_text()
     assert "hunter2" not in journal
+
+
+def test_a_listener_that_cannot_even_be_named(project):
+    """A listener whose own attributes raise is called, and named in the warning by its type."""
+
+    class Broken:
+        def __getattr__(self, name):
+            raise SystemExit(name)
+
+        def __call__(self, payload):
+            raise ValueError("no")
+
+    hooks = HookManager()
+    hooks.register("run_start", Broken())
+    result = project(row("A", lambda: None)).run(hooks=hooks)
+    assert statuses(result) == {"A": "SUCCESS"}
+    assert "listener a Broken on 'run_start' raised ValueError: no" in result.warnings
+
+
+def test_an_event_of_a_function_that_is_spelled_almost_like_ours_gives_a_hint(project):
+    """A function that emits it gets the warning where it emits, and its listeners get the event."""
+    hooks, seen = HookManager(), []
+    with pytest.warns(UserWarning, match="did you mean 'layer_start'"):
+        hooks.register("layer_strat", lambda payload: seen.append(payload["x"]))
+
+    def fn(context):
+        with pytest.warns(UserWarning, match="did you mean 'layer_start'"):
+            context.hooks.emit("layer_strat", {"x": 1})
+
+    assert statuses(project(row("A", fn)).run(hooks=hooks)) == {"A": "SUCCESS"}
+    assert seen == [1]
+
+
+def test_an_interrupt_ends_an_emit_outside_a_run():
+    """Without a run, `emit` raises an interrupt of a listener. It only logs other errors."""
+    hooks, called = HookManager(), []
+
+    def interrupted(payload):
+        called.append(payload)
+        raise KeyboardInterrupt
+
+    hooks.register("mine", lambda payload: payload["missing"])
+    hooks.register("mine", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        hooks.emit("mine", {"x": 1})
+    assert called == [{"x": 1}]

@@ -8,7 +8,7 @@ import weakref
 import pytest
 from fakes import row
 
-from odibi_nb.core.running.failure_frames import frames_of
+from odibi_nb.core.running.failure_frames import frames_of, user_trace
 from odibi_nb.core.running.held_memory import held_bytes, size_text
 from odibi_nb.core.running.kept_failures import FAILURES, KEPT, KEPT_BYTES, Failure, FailureKeeper
 
@@ -168,3 +168,22 @@ def test_the_size_of_what_an_error_holds():
     assert size_text(size) == "about 2 MB"
     assert size_text(12) == "about 12 bytes"
     assert held_bytes(None) == 0
+
+
+def test_a_failure_that_is_kept_again_keeps_its_frames(project, keeper):
+    """A failure replaces the older one of its row, but it does not release itself."""
+    alive = []
+    project(row("A", failing(alive))).run()
+    (failure,) = keeper.newest_first()
+    keeper.keep(failure)
+    assert keeper.newest_first() == [failure]
+    assert "big" in [v.name for v in frames_of(failure.error)[-1].variables]
+    assert living(alive) == 1
+
+
+def test_a_debugger_of_a_failed_row_starts_in_its_function(project, keeper):
+    """The traceback of a kept failure begins in this package; a debugger gets it from the function on."""
+    project(row("A", failing([]))).run()
+    (failure,) = keeper.newest_first()
+    assert failure.error.__traceback__.tb_frame.f_code.co_filename != __file__
+    assert user_trace(failure.error).tb_frame.f_code.co_name == "fn"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sqlite3
-import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import pytest
-from fakes import FakeProject, row, statuses
+from fakes import FakeProject, MemorySink, row, statuses
 from real_project import make_project, registry_row
 
 from odibi_nb import (
@@ -20,7 +18,6 @@ from odibi_nb import (
     read_table,
     run_project,
 )
-from odibi_nb.cli import main
 from odibi_nb.core.functions.registry import REGISTRY
 from odibi_nb.core.running.hooks import HookManager
 from odibi_nb.errors import ConfigurationError, OdibiError, PlanError, RegistryError, RunLockedError
@@ -516,32 +513,6 @@ def test_a_run_in_a_thread_can_be_cancelled_from_another(project):
     assert statuses(results[0]) == {"A": "SUCCESS", "B": "CANCELLED"}
 
 
-def test_cancel_reaches_a_run_in_another_process(tmp_path, monkeypatch):
-    """`odibi cancel` ends a run that another process runs."""
-    monkeypatch.chdir(tmp_path)
-    reader, writer = os.pipe()
-    functions = (
-        "import os, time\n"
-        "def load(context):\n"
-        f"    os.write({writer}, b'it runs')\n"
-        "    until = time.monotonic() + 60\n"
-        "    while not context.should_stop() and time.monotonic() < until:\n"
-        "        time.sleep(0.02)\n"
-        "def double():\n    pass\n"
-    )
-    make_project(tmp_path, functions=functions)
-    command = [sys.executable, "-m", "odibi_nb.cli", "run"]
-    run = subprocess.Popen(command, pass_fds=[writer], stdout=subprocess.PIPE, text=True)
-    os.close(writer)  # if the run ends too early, there is nothing more to read
-    with os.fdopen(reader, "rb") as its_words:
-        assert its_words.read(7) == b"it runs"
-    for _ in range(2):  # the first one lets the running row end
-        assert main(["cancel"]) == 0
-    printed, _ = run.communicate()
-    assert run.returncode == 1
-    assert "Status: cancelled" in printed
-
-
 def test_a_run_publishes_which_modules_were_loaded_anew(tmp_path):
     """After run_start, a run publishes the modules that were edited since the last one; else nothing."""
     module = tmp_path / "edited_functions.py"
@@ -557,3 +528,135 @@ def test_a_run_publishes_which_modules_were_loaded_anew(tmp_path):
         p.run(hooks=hooks, force=force)
         assert heard[:2] == [("run_start", None), ("modules_reloaded", ["edited_functions"])]
         heard.clear()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("no_such_module:auth", "no module 'no_such_module'"),
+        ("plant_functions:auht", "expected 'module:function', found 'plant_functions:auht'"),
+        ("plant_functions", "expected 'module:function', found 'plant_functions'"),
+    ],
+)
+def test_a_provider_that_the_manifest_names_wrongly_is_one_message(tmp_path, name, words):
+    """The message has the place in the manifest, and the name that was found there."""
+    environment = {"engine": "pandas", "auth_provider": name}
+    error = one_message(make_project(tmp_path, environments={"qat": environment}))
+    assert "$.environments.qat.auth_provider" in str(error)
+    assert words in str(error)
+
+
+def refuses(**_):
+    raise PermissionError("no access with token=hunter2")
+
+
+def exits(**_):
+    sys.exit("log in first")
+
+
+@pytest.mark.parametrize(
+    ("provider", "words"),
+    [
+        (refuses, "raised PermissionError: no access with token=***"),
+        (exits, "raised SystemExit: log in first"),
+        (lambda **_: ["spark"], "expected a dict with 'spark' and 'sql_provider', found ['spark']"),
+    ],
+)
+def test_a_provider_that_fails_is_one_message(tmp_path, provider, words):
+    """A provider that raises, exits or returns something else ends the run before it begins."""
+    error = one_message(make_project(tmp_path), auth_provider=provider)
+    assert isinstance(error, ConfigurationError)
+    assert words in str(error)
+
+
+def test_the_seeds_layer_methods_without_their_layers(project):
+    """Each of the two methods refuses a manifest without a layer for it."""
+    p = project(row("A", lambda: None), manifest={"layer_order": ["Silver_1"]})
+    with pytest.raises(PlanError, match="layer_order has no layer 'Bronze'"):
+        p.orchestrator().run_bronze_layer()
+    p = project(row("A", lambda: None, layer="Bronze"), manifest={"layer_order": ["Bronze"]})
+    with pytest.raises(PlanError, match="the manifest has no layer except Bronze"):
+        p.orchestrator().run_silver_gold_layers()
+
+
+def test_the_cache_plan_has_the_tables_of_both_spellings(project):
+    """`cache_plan` and the `cache_tables` of layers are one plan."""
+    manifest = {
+        "cache_plan": {"Bronze": ["b.one"]},
+        "layers": {"Bronze": {"cache_tables": ["b.two"]}, "Gold_1": {"cache_tables": ["g.one"]}},
+    }
+    p = project(row("A", lambda: None), manifest=manifest)
+    assert p.orchestrator().cache_plan == {"Bronze": ("b.one", "b.two"), "Gold_1": ("g.one",)}
+
+
+def test_a_run_log_that_cannot_be_read_stops_no_run(project):
+    """Then the number of a run is the next one of the runs on this machine."""
+
+    class WriteOnly(MemorySink):
+        def runs(self, limit):
+            raise OSError("the log cannot be read")
+
+    p = project(row("A", lambda: None))
+    p.sink = WriteOnly()
+    assert [p.run()["status"] for _ in range(2)] == ["success", "success"]
+    assert [record["run_number"] for record in p.sink.run_records] == [1, 2]
+
+
+def test_a_sink_that_was_passed_as_an_object_is_not_asked_for_usual_times(project):
+    """Such a sink serves only the run, so no time is usual."""
+    p = project(row("A", lambda: None))
+    asked = []
+
+    class Asked(MemorySink):
+        def runs(self, limit):
+            asked.append(limit)
+            return super().runs(limit)
+
+    p.sink = Asked()
+    assert p.orchestrator().usual() == {}
+    assert asked
+    asked.clear()
+    assert p.orchestrator(log_sink=p.sink).usual() == {}
+    assert not asked
+
+
+def test_a_forced_retry_with_nothing_to_retry_leaves_the_lock(project):
+    """force=True takes the lock of another run only if this run has rows."""
+    p = project(row("A", lambda: None))
+    hooks, results = HookManager(), []
+    hooks.register("run_start", lambda _: results.append(p.orchestrator().retry(last, force=True)))
+    last = p.run().run_id
+    assert p.run(hooks=hooks)["status"] == "success"
+    assert results[0].run_id == ""
+    assert results[0].warnings[-1].startswith("nothing to retry")
+
+
+def test_logs_that_cannot_be_saved_are_a_warning(project):
+    """If a folder is in the way of the file, the run succeeds and names the reason."""
+    p, hooks = project(row("A", lambda: None)), HookManager()
+    logs = p.state_dir / "logs"
+    hooks.register("run_start", lambda facts: (logs / f"{facts['run_id']}.log").mkdir(parents=True))
+    result = p.run(hooks=hooks, save_logs=True)
+    assert result["status"] == "success"
+    assert result.log_path is None
+    assert any(text.startswith("logs were not saved: ") for text in result.warnings)
+
+
+def test_an_atomic_run_needs_versions(project):
+    """An engine that keeps no earlier versions cannot restore tables, so nothing runs."""
+    called = []
+    p = project(row("A", lambda: called.append("A")))
+    with pytest.raises(ConfigurationError, match="keeps no earlier versions of tables"):
+        p.run(atomic=True)
+    assert not called
+
+
+def test_an_attempt_has_the_code_of_a_row_only_if_its_configuration_is_the_same(tmp_path):
+    """A row whose constants have changed since does something else, even with the same function."""
+    home = make_project(tmp_path)
+    (record, _) = run_project("Plant One", manifest_path=home / "manifest.json").records
+    project = GenericProjectOrchestrator("Plant One", manifest_path=home / "manifest.json")
+    planned = project.plan().rows["B1"]
+    assert project.has_code_of(planned, record)
+    assert not project.has_code_of(planned, {**record, "config_hash": "of other constants"})
+    assert not project.has_code_of(planned, {**record, "code_hash": None})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 
 import pytest
+from fakes import row, statuses
 
 from odibi_nb.core.running.plugins import SETTLED_SECONDS, find_plugins
 
@@ -72,3 +74,21 @@ def test_a_path_without_a_folder_has_no_plugins(monkeypatch):
     """Folders of the path that do not exist are passed over; "" is the working directory."""
     monkeypatch.setattr(sys, "path", ["/no/such/folder", ""])
     assert values() == []
+
+
+def test_an_interrupt_while_plug_ins_load_ends_the_run(site, project):
+    """Another error of a plug-in is a warning. An interrupt is the user's, and the next run begins as usual."""
+    listener = site / "interrupted_plugin.py"
+    listener.write_text("def listener(hooks):\n    raise KeyboardInterrupt\n")
+    install(site, value="interrupted_plugin:listener")
+    p = project(row("A", lambda: None))
+    with pytest.raises(KeyboardInterrupt):
+        p.run()
+    listener.write_text("def listener(hooks):\n    raise SystemExit('no licence')\n")
+    del sys.modules["interrupted_plugin"]
+    importlib.invalidate_caches()
+    result = p.run()
+    assert statuses(result) == {"A": "SUCCESS"}
+    assert any(
+        "plug-in plugin failed: " in text and "no licence" in text for text in result.warnings
+    )

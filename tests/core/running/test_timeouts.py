@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import threading
 
 import pytest
 from fakes import row, statuses
-from real_project import make_project, registry_row
 
 from odibi_nb.core.running.hooks import HookManager
 
@@ -82,7 +80,7 @@ def test_threads_that_go_on_are_counted_and_named(project, hold):
 
 
 def test_a_thread_that_ended_after_all_is_not_counted(project, hold):
-    """If the thread of a timed-out transformation ends while the run goes on, nothing is left to tell of."""
+    """If the thread of a timed-out transformation ends while the run is in progress, nothing is left to tell of."""
     workers = []
 
     def hangs():
@@ -173,39 +171,3 @@ def test_a_run_that_ends_in_time_has_no_timeout(project):
     """A run within its time is not disturbed."""
     result = project(row("A", lambda: None)).run(run_timeout_seconds=600)
     assert result["status"] == "success"
-
-
-HANGS = """
-import threading
-import time
-
-
-def hangs():
-    threading.Event().wait()
-
-
-def sleeps():
-    time.sleep(100_000)
-"""
-
-
-def test_threads_that_go_on_do_not_keep_the_process(tmp_path):
-    """A process whose transformations hang for ever ends as soon as its run does, with its exit code."""
-    limits = {"timeout_seconds": 0.2, "retry": 0}
-    rows = [registry_row(name, "Bronze", name, constants=limits) for name in ("hangs", "sleeps")]
-    folder = make_project(tmp_path, rows, functions=HANGS)
-    command = [
-        sys.executable,
-        "-m",
-        "odibi_nb.cli",
-        "run",
-        "--manifest",
-        str(folder / "manifest.json"),
-    ]
-    done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 1, done.stderr
-    printed = done.stdout + done.stderr
-    assert printed.count("ran longer than timeout_seconds=0.2") >= 2
-    assert "2 abandoned transformations" in printed

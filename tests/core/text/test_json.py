@@ -104,3 +104,26 @@ def test_canonical_json_does_not_depend_on_order():
 def test_text_that_is_no_unicode_can_be_encoded():
     """A file name that is not UTF-8, as in an error message, does not stop the encoding."""
     assert decode_json(as_json({"error": "caf\udce9.csv"})) == {"error": "caf\\udce9.csv"}
+
+
+def test_a_number_that_is_too_large_is_one_message():
+    """A number outside of the range of numbers is refused with the parser's words."""
+    with pytest.raises(ValueError, match="Number out of range"):
+        decode_json('{"n": 1e400}')
+
+
+class Broken:
+    """A number of a library, such as an array without dimensions, that cannot give its value."""
+
+    shape = ()
+
+    def item(self):
+        raise RuntimeError("the value is on another device")
+
+    def __str__(self):
+        return "a number elsewhere"
+
+
+def test_a_number_that_cannot_be_read_becomes_text():
+    """A value that fails when it is converted is written as its text, and fails no run log."""
+    assert as_json({"n": Broken()}) == '{"n":"a number elsewhere"}'

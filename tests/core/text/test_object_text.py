@@ -57,6 +57,68 @@ def test_a_row_that_fails_with_a_broken_exception(project, raised, monkeypatch):
     FAILURES.clear()
 
 
+def raising(*_args):
+    raise SystemExit(3)
+
+
+class NoAttributes(Exception):
+    """An exception with a broken proxy's attributes."""
+
+    __getattribute__ = raising
+
+
+class NoClass(Exception):
+    """An exception that does not say what it is."""
+
+    __class__ = property(raising)
+
+
+class NoTraceback(Exception):
+    """An exception that hides where it was raised."""
+
+    __traceback__ = property(raising, lambda *_: None)
+
+
+class NoName(Exception, metaclass=type("Nameless", (type,), {"__name__": property(raising)})):
+    """An exception of a class without a name."""
+
+
+@pytest.mark.parametrize(
+    "kind", [NoAttributes, NoClass, NoTraceback, NoName], ids=lambda k: repr(k)[-15:]
+)
+def test_a_row_fails_whose_exception_cannot_be_read(project, kind):
+    """An exception whose attributes raise is a failure like another, and leaves no row without an answer."""
+
+    def fn():
+        raise kind
+
+    rows = (row("A", fn, constants={"retry": 0, "timeout_seconds": 20}), row("B", lambda: None))
+    result = project(*rows).run()
+    assert statuses(result) == {"A": "FAILED", "B": "SUCCESS"}
+    failed = result.transformations["A"]
+    assert failed.error_type.startswith("No")
+    assert "the error cannot be shown: its class raises SystemExit" in failed.error_message
+    assert "in fn" in failed.traceback
+
+
+@pytest.mark.parametrize(
+    "kind", [NoAttributes, NoClass, NoTraceback, NoName], ids=lambda k: repr(k)[-15:]
+)
+def test_a_row_fails_whose_cause_cannot_be_read(project, kind):
+    """So for an exception that was raised from such a one."""
+
+    def fn():
+        try:
+            raise kind
+        except BaseException as exc:
+            raise ValueError("too cold") from exc
+
+    result = project(row("A", fn, constants={"retry": 0, "timeout_seconds": 20})).run()
+    failed = result.transformations["A"]
+    assert (failed.error_type, failed.error_message) == ("ValueError", "too cold")
+    assert "the error cannot be shown" in failed.traceback
+
+
 @pytest.mark.parametrize("raised", RAISED, ids=repr)
 def test_the_text_of_any_object(raised):
     """Every object has a text, whatever ``__str__`` and ``__repr__`` do; a subclass of str becomes plain text."""

@@ -7,6 +7,7 @@ import pytest
 from odibi_nb.core.text.spark_errors import (
     is_no_schema,
     is_no_table,
+    missing_table,
     short_spark_error,
     trace_apart,
     trace_below,
@@ -234,3 +235,10 @@ def test_other_errors_ask_for_nothing():
     for text in ("User does not have a clue on Table", "Permission denied", "x" * 10_000):
         assert "GRANT" not in short_spark_error(text).message
     assert "GRANT" not in short_spark_error("does not have " + "A and " * 50_000).message
+
+
+def test_the_name_of_a_missing_table_is_no_other_word():
+    """In "table or view not found" without a name, the word "not" is not the name of a table."""
+    head = "TABLE_OR_VIEW_NOT_FOUND: table or view not"
+    assert missing_table(Exception(f"{head} known; table or view `a`.`b` is missing")) == "a.b"
+    assert missing_table(Exception(head)) is None

@@ -82,6 +82,24 @@ def test_a_union_takes_text_or_an_object():
     assert "did you mean 'name'?" in str(problems[0])
 
 
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """A struct with a rule about two of its fields."""
+
+    low: int
+    high: int
+
+    def __post_init__(self):
+        if self.low > self.high:
+            raise ValueError("Low is above high")
+
+
+def test_a_rule_about_several_fields_is_a_problem_of_their_object():
+    """A struct's own rule is reported at the struct, after its fields are fine one by one."""
+    assert decode_struct({"low": 1, "high": 2}, Span)[0] == Span(low=1, high=2)
+    _, problems = decode_struct({"low": 3, "high": 2}, Span)
+    assert said(problems) == ["low is above high - at $"]
+
+
 def test_what_is_found_is_shown_short_and_without_secrets():
     """A value in a problem is cut short, and shows no password."""
     _, problems = decode_struct({"title": ["x" * 500]}, Whole)

@@ -13,7 +13,7 @@ import pytest
 
 from odibi_nb.core.text import redaction
 from odibi_nb.core.text.redaction import hide_secret, redact_text
-from odibi_nb.core.text.variables import expand_variables
+from odibi_nb.core.text.variables import expand_variables, variables_in
 
 
 def said(problems):
@@ -37,6 +37,12 @@ def test_every_variable_that_is_not_set_is_named():
         "environment variable NO is not set - at $.environments.qat.a",
         "environment variable NEITHER is not set - at $.environments.qat.b[0]",
     ]
+
+
+def test_the_variables_of_a_manifest_are_known_without_their_values():
+    """An export lists the variables of the environment; secrets, parameters and "$$" are not among them."""
+    raw = {"a": ["${ONE}", {"b": "${TWO}-${ONE}"}], "c": "$${NO} ${secret:s/k}", "d": 3, "e": None}
+    assert variables_in(raw) == {"ONE", "TWO"}
 
 
 @pytest.fixture

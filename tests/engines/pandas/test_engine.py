@@ -40,11 +40,14 @@ def engine(tmp_path):
     return PandasEngine(str(tmp_path / "lake"))
 
 
+MIXED = pd.Index([dt.date(2024, 1, 1), dt.datetime(2024, 1, 1, 5)], dtype=object)
+
+
 class TestContract(PandasRows, RetriedWrites, VersionedPaths, EngineContract):
     """The contract on pandas."""
 
     removes_files = hasattr(deltalake.transaction, "RemoveAction")
-    rounds, pause = 4, 0
+    rounds, pause = min(4, examples(2)), 0
 
 
 class TestElsewhere(PandasRows):
@@ -180,6 +183,13 @@ def test_an_unnamed_index_with_labels_is_refused():
         ([pd.Timestamp("2024-01-01"), Decimal(1)], ["Timestamp", "Decimal"]),
         ([0.5, True], ["float", "bool (True)"]),
         ([b"x", "y"], ["bytes", "str"]),
+        ([[dt.date(2024, 1, 1), dt.datetime(2024, 1, 1, 5)]], ["lists or dictionaries mix dates"]),
+        ([{"d": dt.date(2024, 1, 1)}, {"d": dt.datetime(2024, 1, 1, 5)}], ["lists or dict"]),
+        ([[dt.date(2024, 1, 1), 5], None], ["lists or dictionaries mix dates"]),
+        ([[{"d": [dt.datetime(2024, 1, 1), 5]}]], ["lists or dictionaries mix dates"]),
+        ([{"b": b"x"}, {"b": "y"}], ["lists or dictionaries mix"]),
+        (pd.Categorical.from_codes([0, 1], MIXED), ["date", "datetime"]),
+        (pd.Categorical([True, 1.5, None]), ["bool", "float"]),
         ([2**70, 1], ["int", "too large"]),
         (["\ud800"], ["surrogates"]),
         ([1 + 2j], ["complex"]),
@@ -209,8 +219,27 @@ def test_column_names_must_be_distinct_text():
     assert "found ''" in refusal(pd.DataFrame({"": [1]}))
     assert "'a' and 'A'" in refusal(pd.DataFrame({"a": [1], "A": [2]}))
     assert "'a' and 'a'" in refusal(pd.DataFrame([[1, 2]], columns=["a", "a"]))
+    assert r"'a\x00b' contains '\x00'" in refusal(pd.DataFrame({"a\0b": [1], "a": [2]}))
+    assert r"contains '\ud800'" in refusal(
+        pd.DataFrame([[1]], columns=pd.Index(["a\ud800"], dtype=object))
+    )
     kept = pd.DataFrame({"a": [1]}).set_index("a", drop=False)
     assert "an index level counts as a column" in refusal(kept)
+
+
+def test_gaps_in_lists_and_dictionaries_are_not_mixtures():
+    """Dates, times and bytes may be missing in nested values, with any of pandas' missing values."""
+    gaps = [None, pd.NaT, float("nan")]
+    day, at = dt.date(2024, 1, 1), pd.Timestamp("2024-01-02 12:00Z")
+    values = [[day, *gaps], [{"at": at, "b": b"x"}, {"at": pd.NaT}, {"b": None}, None]]
+    frame = pd.DataFrame({"day": [values[0], None], "more": [values[1], []]})
+    assert to_arrow(frame, "t").to_pylist() == [
+        {
+            "day": [day, None, None, None],
+            "more": [{"at": NOON, "b": b"x"}, *[{"at": None, "b": None}] * 2, None],
+        },
+        {"day": None, "more": []},
+    ]
 
 
 def test_naive_and_aware_datetimes_may_mix():
@@ -471,6 +500,32 @@ def test_merging_nothing_changes_nothing(engine):
     empty = pd.DataFrame({"k": [1], "v": [1]}).head(0)
     assert write(engine, empty, mode="merge", keys=("k",)) == 0
     assert engine.read(table("silver.t"))["k"].tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("columns", "names", "words"),
+    [
+        ({"k": [1], "p": [b"x\xff"]}, ["p"], "'p' of type binary"),
+        ({"k": [1], "p": [[1]]}, ["p"], "'p' of type list"),
+        ({"k": [1], "p": [{"a": 1}]}, ["k", "p"], "'p' of type struct"),
+        ({"k": [1], "p": [2]}, ["p", "k"], "names all columns"),
+    ],
+)
+def test_partitions_that_are_not_read_back_are_refused(engine, columns, names, words):
+    """A table cannot be partitioned by bytes, which delta-rs changes, by nested values, or by all columns."""
+    with pytest.raises(DataError, match=words):
+        write(engine, pd.DataFrame(columns), partition_by=tuple(names))
+    assert not Path(engine._lake.root, "silver", "t").exists()
+
+
+def test_zeros_of_both_signs_are_one_key(engine):
+    """0.0 and -0.0 match in a merge, so they are the same key twice, also in a new table."""
+    for zeros in ([0.0, -0.0], np.array([0.0, -0.0], "float32")):
+        with pytest.raises(DataError, match="1 key comes"):
+            write(engine, pd.DataFrame({"k": zeros, "v": [1, 2]}), mode="merge", keys=("k",))
+    write(engine, pd.DataFrame({"k": [0.0], "v": [1]}), mode="merge", keys=("k",))
+    write(engine, pd.DataFrame({"k": [-0.0], "v": [2]}), mode="merge", keys=("k",))
+    assert engine.read(table("silver.t"))["v"].tolist() == [2]
 
 
 def test_other_partitions_need_an_overwrite_of_the_schema(engine):

@@ -338,7 +338,7 @@ def test_delta_tables_are_read_by_their_paths(folder):
     assert read_file(path, "delta")["n"].tolist() == [2]
     assert read_file(path, "delta", {"n": "string"}, {"version": 0})["n"].tolist() == ["1"]
     assert "version" in refusal(path, "delta", options={"version": 7})
-    assert refusal("nope", "delta") == "nope: no Delta table is there"
+    assert refusal("nope", "delta") == "nope: no Delta table found"
     assert "it is not a Delta table" in refusal("other", "delta")
     assert "unknown option 'sep'" in refusal("t", "delta", options={"sep": ";"})
 

@@ -28,7 +28,7 @@ from odibi_nb.engines.spark import restore as spark_restore
 from odibi_nb.engines.spark.engine import SparkEngine
 from odibi_nb.engines.spark.session import SAIL, Connection
 from odibi_nb.errors import DataError, EngineError
-from odibi_nb.wiring import catalog_of, lake_root, missing_schemas
+from odibi_nb.wiring import catalog_of, lake_root, rights_to_write
 
 
 @pytest.fixture(scope="module")
@@ -413,11 +413,12 @@ def test_doctor_names_missing_schemas_and_a_catalog_that_cannot_be_used(
     frame = make(connection.spark, [{"n": 0}])
     spark_engine.write(frame, Output(table="silver.t"), INFO)
     here = place(tmp_path, session=Session(spark=connection.spark), lake="catalog:spark_catalog")
-    assert missing_schemas(here, ["silver.t", "Nowhere.x", "nowhere.y", "plain"]) == ["nowhere"]
+    rights = rights_to_write(here, ["silver.t", "Nowhere.x", "nowhere.y", "plain"])
+    assert (rights.new_schemas, rights.missing, rights.unknown) == (("nowhere",), (), ())
     assert not connection.spark.catalog.databaseExists("nowhere")
     elsewhere = place(tmp_path, session=Session(spark=connection.spark), lake="catalog:nope")
     with pytest.raises(EngineError, match="'nope'"):
-        missing_schemas(elsewhere, ["silver.t"])
+        rights_to_write(elsewhere, ["silver.t"])
 
 
 class TestRestore(RestoredTables):

@@ -1,15 +1,17 @@
 """The Spark engine on Spark's own Connect server: a part of the contract, and cancel of one row."""
 
+import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 from engines.cache_plans import passed_over
 from engines.contract import INFO, EngineContract
 from engines.leases import Leases
-from engines.parallel_rows import ParallelRows
+from engines.parallel_rows import ParallelRows, runs
 from engines.restored_tables import NAME, RestoredTables
 from engines.spark_diff import SparkDiff
 from engines.two_catalogs import TwoCatalogs
 from engines.versioned import Versioned
+from fakes import row
 from real_project import make_project, registry_row
 from serverless import make_serverless
 from spark_sessions import connect, make, rows_of, settings_of
@@ -139,6 +141,31 @@ def test_another_sessions_tables_are_not_taken_for_ours(connection, engine, tmp_
     assert rows_of(engine.query("SELECT * FROM silver.shared")) == [{"k": 1}]
     other.spark.sql("DROP TABLE `silver`.`shared`")
     assert rows_of(theirs.query("SELECT * FROM silver.shared")) == [{"k": 2}]
+    other.spark.stop()
+
+
+def test_a_run_warns_of_a_table_whose_name_belongs_to_another_lake(connection, engine, tmp_path):
+    """The user's own SQL would read the other table without a word: the run names the table, both places and the remedy.
+
+    The table of this lake need not be Spark's: another row or library writes it in the run.
+    """
+    engine.write(make(connection.spark, [{"k": 1}]), Output(table="silver.both"), INFO)
+    other = Connection(connected(settings_of("connect")["remote"], {}), CONNECT, own=True, why="")
+    place = tmp_path / "theirs" / "lake" / "silver" / "both"
+
+    def work(spark):
+        write_deltalake(place, pa.table({"k": [2]}), mode="overwrite")
+
+    result = runs(make_engine(other, tmp_path / "theirs"), tmp_path)(row("A", work))
+    assert other.spark.sql("SELECT * FROM silver.both").collect() == [(1,)]
+    (warning,) = result.warnings
+    assert warning.startswith("spark.sql and spark.table read another table: ")
+    for part in ("table silver.both at ", f"{tmp_path}/lake/silver/both", str(place), "DROP TABLE"):
+        assert part in warning
+    other.spark.sql("DROP TABLE silver.both").collect()
+    again = runs(make_engine(other, tmp_path / "theirs"), tmp_path)(row("A", work))
+    assert again.warnings == []
+    assert other.spark.sql("SELECT * FROM silver.both").collect() == [(2,)]
     other.spark.stop()
 
 

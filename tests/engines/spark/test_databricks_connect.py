@@ -105,7 +105,7 @@ def test_what_is_wrong_is_said_all_at_once(tmp_path):
     message = str(caught.value)
     assert all(f".spark.{name}" in message for name in ("profile", "cluster", "host"))
     assert "cannot be combined with 'serverless'" in message
-    with pytest.raises(ManifestError, match=r"is no Spark setting: .*\.spark\.cluster"):
+    with pytest.raises(ManifestError, match=r"is not a Spark setting: .*\.spark\.cluster"):
         spark_session.planned(place(tmp_path, {"remote": "sail", "cluster": "x"}))
 
 

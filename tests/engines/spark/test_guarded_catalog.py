@@ -24,7 +24,7 @@ from odibi_nb.engines.spark.session import CONNECT, Connection
 from odibi_nb.errors import OdibiError
 from odibi_nb.storage.row_table import Merge
 from odibi_nb.storage.spark_table import SparkRowTable
-from odibi_nb.wiring import editable_registry, missing_schemas
+from odibi_nb.wiring import editable_registry, rights_to_write
 
 COLUMNS = (("k", "string"), ("v", "string"))
 FUNCTIONS = """
@@ -93,7 +93,7 @@ def test_each_missing_right_is_one_message_with_its_grant(guarded):
     merge = Merge(keys=("k",), updates=(({"k": "a", "v": "1"}, {"v": "2"}),))
     found = [
         (engine_of(catalog).check_writable, "USE CATALOG on Catalog '{}'"),
-        (lambda: missing_schemas(here, ["bronze.t"]), "USE CATALOG on Catalog '{}'"),
+        (lambda: rights_to_write(here, ["bronze.t"]), "USE CATALOG on Catalog '{}'"),
         (lambda: engine.read(table("bronze.t")).collect(), "USE SCHEMA on Schema '{}.bronze'"),
         (lambda: engine.read(table("bronze.t")).collect(), "SELECT on Table '{}.bronze.t'"),
         (lambda: engine.query("SELECT * FROM bronze.t").collect(), "SELECT on Table '{}.bronze.t'"),
@@ -120,6 +120,44 @@ def test_each_missing_right_is_one_message_with_its_grant(guarded):
         assert len(message.splitlines()) == 1, message
     assert rows.select(COLUMNS) == [{"k": "a", "v": "1"}]
     assert engine.details(table("bronze.t")).rows == 1
+
+
+def test_doctor_names_each_missing_right(guarded):
+    """The rights to use a schema, to create tables and to create schemas are looked up, and nothing is written."""
+    catalog, _, _ = guarded
+    name = f"`{catalog.name}`"
+    session = Session(spark=catalog.spark)
+    here = place(catalog._denied.parent, session=session, lake=f"catalog:{catalog.name}")
+    me = catalog.spark.sql("SELECT current_user()").collect()[0][0]
+
+    def missing(*granted, denied=(), **keywords):
+        catalog.show_rights([("bronze", me, "USE SCHEMA"), *granted], ["bronze"], **keywords)
+        catalog.deny(*denied)
+        found = rights_to_write(here, ["bronze.new", "config.log"])
+        catalog.deny()
+        assert found.new_schemas == ()
+        assert all(one.endswith(" TO `<user>`") for one in found.missing)
+        return [one.removesuffix(" TO `<user>`") for one in found.missing], found.unknown
+
+    create = f"GRANT CREATE TABLE ON SCHEMA {name}.`bronze`"
+    of_log = ("config", me, "CREATE_TABLE")
+    assert missing(of_log) == ([create], ())
+    assert missing(of_log, ("bronze", "others", "CREATE_TABLE")) == ([create], ())
+    for enough in (("engineers", "CREATE TABLE"), (me, "CREATE_TABLE"), (me, "ALL PRIVILEGES")):
+        assert missing(of_log, ("bronze", *enough)) == ([], ())
+    assert missing(of_log, owner="engineers") == ([], ())
+    unusable = f"USE SCHEMA on Schema '{catalog.name}.bronze'"
+    use = f"GRANT USE SCHEMA ON SCHEMA {name}.`bronze`"
+    assert missing(of_log, denied=[unusable]) == ([use, create], ())
+    hidden = f"SELECT on Table '{catalog.name}.information_schema.schema_privileges'"
+    assert missing(of_log, denied=[hidden]) == ([], ("CREATE TABLE",))
+    tables = catalog.spark.sql(f"SHOW TABLES IN {catalog.name}.bronze").collect()
+    assert [row["tableName"] for row in tables] == ["t"]
+    catalog.show_rights([("", me, "USE CATALOG")])
+    (schema,) = rights_to_write(here, ["new.t"]).missing
+    assert schema.startswith(f"GRANT CREATE SCHEMA ON CATALOG {name} TO ")
+    catalog.show_rights([("", me, "CREATE_SCHEMA")])
+    assert rights_to_write(here, ["new.t"]).missing == ()
 
 
 @pytest.mark.skipif(not THOROUGH, reason="takes a minute: ODIBI_TEST_THOROUGH=1 runs it")

@@ -108,7 +108,7 @@ def test_a_jvm_that_does_not_start_says_why(tmp_path):
     ("spark", "message"),
     [
         ({"remote": "localhost:15002"}, "expected 'sail', 'databricks' or 'sc://host:port'"),
-        ({"shuffle": 2}, "is no Spark setting"),
+        ({"shuffle": 2}, "is not a Spark setting: expected 'remote'"),
     ],
 )
 def test_what_is_no_spark_setting_is_a_problem_of_the_manifest(tmp_path, spark, message):

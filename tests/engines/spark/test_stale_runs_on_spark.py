@@ -6,11 +6,10 @@ import datetime as dt
 import sys
 
 import pytest
-from core.running.test_stale_runs import mutations
 from engines.contract import INFO
 from spark_sessions import connect
 from spark_sessions import engine as make_engine
-from stale_project import StaleProject
+from stale_project import StaleProject, mutations
 from thorough import TIMES, examples
 
 from odibi_nb.core.model.transformation import Output

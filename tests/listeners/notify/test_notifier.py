@@ -481,12 +481,23 @@ SLACK = {"kind": "slack"}
         ({**SLACK, "url": "https://hooks.example:port/"}, ".url", "is not a URL"),
         ({**HOOK, "headers": {"A": "b\nc"}}, ".headers.A", "has a character"),
         ({**HOOK, "on": ["runs_failed"]}, ".on[0]", "expected 'run_failed' or"),
+        ({**HOOK, "on": []}, ".on", "names no event: choose among run_failed,"),
         ({**HOOK, "most": 0}, ".most", "expected at least 1"),
+        ({**HOOK, "per_seconds": 0}, ".per_seconds", "expected seconds above 0, found 0"),
+        ({**HOOK, "headers": {"A b": "c"}}, ".headers", "a name is not the name of an HTTP header"),
+        ({**HOOK, "to": ["a@b"]}, ".to", "belongs to kind 'email', not to 'webhook'"),
+        (
+            {**HOOK, "kind": "slack", "headers": {"A": "b"}},
+            ".headers",
+            "belongs to kind 'webhook', not to 'slack'",
+        ),
+        ({**MAIL, "url": "https://hooks.example"}, ".url", "does not belong to kind 'email'"),
+        ({**MAIL, "sender": ""}, ".sender", "is missing"),
         ({**MAIL, "to": []}, ".to", "names no address"),
         ({**MAIL, "to": ["a@b\nBcc: c@d"]}, ".to", "expected an address"),
         ({**MAIL, "server": "h.example/x"}, ".server", "expected HOST"),
         ({**MAIL, "user": "a"}, "", "expected both 'user' and 'password'"),
-        ({**MAIL, "security": "none"}, ".security", "'none' is only allowed to this machine"),
+        ({**MAIL, "security": "none"}, ".security", "'none' is only allowed for this machine"),
     ],
 )
 def test_a_wrong_channel_is_a_problem_of_the_manifest(channel, where, problem):
@@ -498,6 +509,23 @@ def test_a_wrong_channel_is_a_problem_of_the_manifest(channel, where, problem):
     assert found.where == f"$.environments.qat.notify.ops{where}"
     assert found.message.startswith(problem)
     assert "hooks.example" not in str(excinfo.value)
+
+
+def test_a_channel_has_a_name():
+    """A message about a channel needs the channel's name, so a blank name is a problem of the manifest."""
+    raw = {"project": "P", "environments": {"qat": {"notify": {" ": MAIL}}}}
+    with pytest.raises(ManifestError) as excinfo:
+        ProjectManifest.from_dict(raw)
+    (found,) = excinfo.value.problems
+    assert found.where == "$.environments.qat.notify"
+    assert found.message == "a channel's name is empty, or has a control character"
+
+
+def test_a_mail_server_from_a_variable_is_judged_when_it_is_used():
+    """A manifest may take the mail server from a variable that this machine does not have."""
+    channel = {**MAIL, "server": "${MAIL_SERVER}", "security": "none"}
+    raw = {"project": "P", "environments": {"qat": {"notify": {"ops": channel}}}}
+    assert ProjectManifest.from_dict(raw).environments
 
 
 def test_a_url_comes_from_a_variable(monkeypatch):

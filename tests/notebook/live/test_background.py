@@ -53,7 +53,7 @@ def test_it_goes_on_while_its_starter_does_something_else(project):
     run = background(project(row("A", gate))).start()
     assert gate.entered.wait(10)
     assert (run.running, run.result, run.error) == (True, None, "")
-    with pytest.raises(TimeoutError, match=r"P \(env=qat\) still goes on"):
+    with pytest.raises(TimeoutError, match=r"P \(env=qat\) is still in progress"):
         run.wait(0)
     gate.go.set()
     assert run.wait(10)["status"] == "success"
@@ -144,7 +144,9 @@ def test_a_second_run_is_refused_while_it_goes_on(project):
     fake = project(row("A", gate))
     run = background(fake).start()
     assert gate.entered.wait(10)
-    with pytest.raises(RunLockedError, match="is going on; wait for it, or end it: odibi cancel"):
+    with pytest.raises(
+        RunLockedError, match="is in progress; wait for it, or end it: odibi cancel"
+    ):
         fake.run()
     gate.go.set()
     assert run.wait(10)["status"] == "success"
@@ -183,6 +185,7 @@ START = "%load_ext odibi_nb\nfrom pathlib import Path"
 
 
 @pytest.mark.parametrize("ui", ["html", "widgets", "plotly"])
+@pytest.mark.usefixtures("warm_kernels")
 def test_the_magic_returns_at_once(folder, ui):
     """The cell ends during the run, and the next ones run. The end is drawn in the first cell."""
     _, start, other, wait = execute(
@@ -201,6 +204,7 @@ def test_the_magic_returns_at_once(folder, ui):
     assert not printed(start)
 
 
+@pytest.mark.usefixtures("warm_kernels")
 def test_the_log_of_a_row_is_shown_while_it_runs(folder):
     """The log of a row that is selected during the run is in the output of the run's cell, and open in the kept page."""
     _, start, chosen, unknown, _ = execute(
@@ -223,6 +227,7 @@ def test_the_log_of_a_row_is_shown_while_it_runs(folder):
     assert "<details open><summary>log</summary><pre>waiting for the file" in table
 
 
+@pytest.mark.usefixtures("warm_kernels")
 def test_the_handle_is_shown_once_and_stays_true(folder):
     """The run's own cell shows only the live view. A later cell shows the handle, which the run's end updates."""
     _, start, later, _ = execute(
@@ -237,9 +242,10 @@ def test_the_handle_is_shown_once_and_stays_true(folder):
     assert "Gantt chart of Plant One: 1 success" in page
 
 
+@pytest.mark.usefixtures("warm_kernels")
 def test_a_second_run_in_another_cell_is_told_about_the_first(folder):
     """A second %odibi run during a background run ends in the lock's message."""
-    with pytest.raises(CellExecutionError, match="is going on; wait for it, or end it"):
+    with pytest.raises(CellExecutionError, match="is in progress; wait for it, or end it"):
         execute(
             folder,
             START,
@@ -249,6 +255,7 @@ def test_a_second_run_in_another_cell_is_told_about_the_first(folder):
         )
 
 
+@pytest.mark.usefixtures("warm_kernels")
 def test_an_impossible_run_says_why_in_its_cell(folder):
     """The cell's output shows the problems of the plan. A mistake in the line is a UsageError there."""
     rows = [registry_row("S2", "Silver_1", "dubble")]

@@ -9,7 +9,7 @@ from views.snapshots import bar, row, run
 
 from odibi_nb.core.model.events import EventType, RunEvent
 from odibi_nb.notebook.environment import has_subshell
-from odibi_nb.notebook.live.cancel_button import PRESSES, PROBES, CancelButton, Cancelling
+from odibi_nb.notebook.live.cancel_button import LATER, PRESSES, PROBES, CancelButton, Cancelling
 from odibi_nb.notebook.live.pictures import PICTURES
 from odibi_nb.views.run.state import RunState
 
@@ -81,8 +81,11 @@ def test_the_button_is_there_only_while_it_is_heard(asked, ui):
     assert picture._head.children == (name,)
 
 
-def test_a_page_is_asked_for_a_while_only():
-    """The probe plays and pauses in turn, some seconds long, and only in a page where it is useful."""
+def test_a_page_is_asked_often_at_first_and_seldom_later():
+    """The probe plays and pauses in turn, often at first and seldom later, and only in a page where it is useful.
+
+    A slow page that shows the first picture after a minute answers a late probe.
+    """
     for worth in (True, False):
         button = CancelButton(Cancelling(lambda: True, lambda worth=worth: worth))
         seen = []
@@ -90,7 +93,8 @@ def test_a_page_is_asked_for_a_while_only():
         button.probe.observe(lambda change, seen=seen: seen.append(change.new), playing)
         for _ in range(3 * PROBES):
             assert not button.update(snapshot())
-        assert seen == [True, False] * (PROBES // 2) * worth
+        later = 2 * PROBES // LATER
+        assert seen == [number % 2 == 0 for number in range(PROBES + later)] * worth
 
 
 def test_without_a_way_to_cancel_nothing_is_promised():
@@ -109,7 +113,7 @@ def test_every_request_to_end_is_counted():
         event = EventType.RUN_CANCEL_REQUESTED
         state.on_event(RunEvent(type=event, payload={"event": event.value, "level": level}))
         assert state.snapshot().cancel_level == level
-    state.on_message("WARNING", "🛑 Cancelling running rows; once more abandons them")
+    state.on_message("WARNING", "🛑 Cancelling running rows; cancel again to abandon them")
     assert state.snapshot().cancel_level == 2
 
 

@@ -226,7 +226,7 @@ def test_thousands_of_rows_stay_usable(panel):
     p = panel(*[registry_row(f"T{i:04}", "Bronze", "broken") for i in range(2_000)])
     form = p._form
     assert len(form.rows.only.options) == MAX_LISTED
-    assert "200 of 2,000 listed, 1,800 more fit" in form.rows.note.value
+    assert "200 of 2,000 listed, 1,800 more match" in form.rows.note.value
     form.rows.search.value = "T1999"
     assert [value for _, value in form.rows.only.options] == ["T1999"]
     assert "1 of 2,000 listed" in form.rows.note.value
@@ -341,7 +341,7 @@ def test_a_run_folds_the_choices_to_a_line(panel, tmp_path):
     p.run()
     assert p._fold.folded
     assert "Plant One · qat · O&#x27;Brien &lt;i&gt; · 3 workers" in p._fold._text.value
-    assert "A run goes on" in p._tabs.result.value
+    assert "A run is in progress" in p._tabs.result.value
     p._fold.change.click()
     assert not p._fold.folded
     (tmp_path / "go").touch()
@@ -363,7 +363,7 @@ def test_presets_choose_rows_at_once(panel):
     presets.value = "all"
     assert (p.choices.layers, p.choices.only) == ((), ())
     presets.value = "failed"
-    assert "No unfinished rows" in p._buttons.standing.value
+    assert "no run with unfinished rows" in p._buttons.standing.value
     p._form.rows.only.value = ("ALSO", "B1")
     p.run()
     assert p.wait(60)["status"] == "failed"
@@ -488,7 +488,7 @@ def test_two_panels_do_not_disturb_each_other(panel, tmp_path):
         assert run.running
     tick(other._form.layers)
     other.run()._thread.join(60)
-    assert "is going on; wait for it, or end it" in other._tabs.result.value
+    assert "is in progress; wait for it, or end it" in other._tabs.result.value
     assert not other._buttons.run.disabled
     assert p.running
     (tmp_path / "go").touch()

@@ -50,7 +50,7 @@ def test_the_text_of_a_plan_tells_times_path_and_makespans():
 def test_the_html_of_a_plan_tells_the_same_escaped():
     """In a notebook a plan shows the same, with every name escaped."""
     html = plan_html(diamond(schedule="graph"))
-    assert "⏱ Expected: 6 min 00 s with 2 workers, each row when its inputs are there" in html
+    assert "⏱ Expected: 6 min 00 s with 2 workers, each row when its inputs exist" in html
     assert "⏱ Critical path (6 min 00 s): A → B&lt;i&gt;" in html
     assert "<i>" not in html
     assert "<summary>Expected duration by number of workers</summary>" in html

@@ -69,7 +69,7 @@ def test_a_circle_is_drawn(tmp_path):
     """Each edge of a circle is dashed, with a note. Nothing is lost and nothing hangs."""
     rows = [task("A", after=["C"]), task("B", after=["A"]), task("C", after=["B"])]
     svg = drawn(graph_svg(planned(tmp_path, *rows)))
-    assert {"A waits for C, in a circle", "B waits for A, in a circle"} < set(titles(svg))
+    assert {"A waits for C, in a cycle", "B waits for A, in a cycle"} < set(titles(svg))
 
 
 def test_markup_stays_text(tmp_path):

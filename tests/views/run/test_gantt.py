@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,8 @@ from views.snapshots import bar, everything, many, row, run
 from odibi_nb.core.planning.forecast import Span
 from odibi_nb.views.run.eta import ExpectedRun
 from odibi_nb.views.run.gantt import cut_in_the_middle, gantt_of, tick_step
+from odibi_nb.views.run.gantt_plotly import gantt_plotly
+from odibi_nb.views.run.gantt_svg import gantt_svg
 from odibi_nb.views.run.lanes import MAX_FAILED, MAX_LANES, MAX_LINES, Lanes
 from odibi_nb.views.run.state import RunSnapshot
 from odibi_nb.views.status_style import STATUS_STYLES, WAITS, style_of
@@ -197,6 +200,25 @@ def expecting(snapshot, **seconds):
     spans = {name: Span(0, long, None) for name, long in seconds.items()}
     expected = ExpectedRun(seconds=seconds, spans=spans, end=max(seconds.values()))
     return replace(snapshot, expected=expected)
+
+
+def test_a_sign_is_only_where_no_other_bar_covers_it():
+    """A failed row on its own line has its sign at the end of its bar. One in a lane, where bars follow each other, has none."""
+    gantt = gantt_of(many(37 * (MAX_FAILED + 2)))
+    failed = [segment for segment in gantt.segments if segment.kind == "FAILED"]
+    assert [gantt.end_sign(one) for one in failed] == ["✖"] * MAX_FAILED + [""] * 2
+    assert "".join(texts_at_the_end(gantt)).count("✖") == MAX_FAILED
+    whole = gantt_of(many(MAX_LINES))
+    assert {whole.end_sign(one) for one in whole.segments if one.kind == "FAILED"} == {"✖"}
+
+
+def texts_at_the_end(gantt):
+    """The texts right of the bars of the drawing and of the figure, which are the same."""
+    drawn = re.findall("<text [^>]*dx='4'[^>]*>(.)</text>", gantt_svg(gantt))
+    traces = gantt_plotly(gantt)["data"]
+    shown = [re.sub("<[^>]*>", "", text) for trace in traces for text in trace.get("text", ())]
+    assert drawn == [text for text in shown if text]
+    return drawn
 
 
 def test_with_a_forecast_the_axis_stands():

@@ -13,6 +13,7 @@ from views.snapshots import bar, everything, many, row, run
 
 from odibi_nb.views.run.gantt import gantt_of
 from odibi_nb.views.run.gantt_live_svg import MANY_BARS, GanttLayers
+from odibi_nb.views.run.lanes import MAX_LINES
 from odibi_nb.views.status_style import RETRYING
 
 FULL = re.compile(
@@ -159,3 +160,16 @@ def test_attempts_beyond_the_first_have_a_place():
 def test_nothing_to_run_is_nothing_to_draw():
     """A run without rows has empty layers."""
     assert set(GanttLayers(0).update(run())) == {""}
+
+
+@pytest.mark.parametrize("count", [5, 100])
+def test_a_swatch_of_the_legend_has_the_paint_of_its_bars(count):
+    """Of few rows the bars of failed attempts are hollow. Of many they are strokes, which have no outline."""
+    again = row("AGAIN", bar(1, 0, 1, "FAILED", "OSError: no"), bar(2, 2, 3))
+    rows = [again, *many(count - 1).rows]
+    frame, _, *settled = GanttLayers(count).update(run(*rows, seconds=30))
+    swatches = re.findall("<rect width='14' height='12' rx='2' ([^/]*)/></svg>([^<]*)<", frame)
+    paint = {text: found for found, text in swatches}["failed attempt"]
+    few = count <= MAX_LINES
+    assert ("stroke" in paint) is few
+    assert f" {paint if few else paint.replace('fill', 'stroke')}" in "".join(settled)

@@ -17,7 +17,7 @@ from odibi_nb.views.run.gantt_plotly import MAX_HEIGHT, MAX_TOOLTIPS, gantt_plot
 from odibi_nb.views.status_style import STATUS_STYLES
 
 KINDS = [f"{style.sign} {name.lower()}" for name, style in STATUS_STYLES.items()]
-OTHERS = ["▯ failed, then retried", "▂ longer than usual"]
+OTHERS = ["failed attempt", "longer than usual"]
 
 
 def plain(text):
@@ -32,13 +32,13 @@ def name_of(trace):
 def test_one_trace_of_one_colour_per_kind():
     """Each kind is one bar trace with a constant colour, its own pattern, and thin if it is a wait."""
     data = gantt_plotly(gantt_of(everything()))["data"]
-    assert [name_of(t) for t in data] == [*KINDS, "▯ failed, then retried"]
+    assert [name_of(t) for t in data] == [*KINDS, "failed attempt"]
     looks = {(t["marker"].get("pattern", {}).get("shape", ""), t["width"]) for t in data[:-1]}
     assert len(looks) == len(STATUS_STYLES)
     for trace in data:
         assert trace["type"] == "bar"
         assert isinstance(trace["marker"]["color"], str)
-        assert bool(trace["marker"]["line"]["width"]) == ("then retried" in name_of(trace))
+        assert bool(trace["marker"]["line"]["width"]) == ("failed attempt" in name_of(trace))
         assert trace["width"] == (
             0.3 if "queued" in name_of(trace) or "retrying" in name_of(trace) else 0.9
         )
@@ -72,7 +72,22 @@ def test_a_running_bar_is_filled_as_far_as_it_is_done():
     assert [plain(text) for text in bars["text"]] == ["37 %", ""]
     assert "37 %: 3 of 8 tasks" in bars["customdata"][0]
     assert fill["customdata"] == bars["customdata"][:1]
-    assert list(gantt_plotly(gantt)["data"]) == [bars | {"showlegend": True}, fill]
+    saved = [*map(with_defaults, gantt_plotly(gantt)["data"])]
+    assert saved == [bars | {"showlegend": True}, with_defaults(fill)]
+
+
+def with_defaults(trace):
+    """A trace of a saved figure with what Plotly assumes: the row's number as the place, and an entry of the legend."""
+    return {"y": [*range(len(trace["x"]))], "opacity": 1, "showlegend": True} | trace
+
+
+def test_a_saved_figure_leaves_out_what_plotly_assumes():
+    """If each row has one bar of a kind, their places are not stored. A row without one keeps the places."""
+    one, other, third = (row(name, bar(1, number, 9)) for number, name in enumerate("ABC"))
+    gaps = run(one, row("B", bar(1, 1, 9, "FAILED")), third)
+    for snapshot, places in ((run(one, other, third), None), (gaps, [0, 2])):
+        traces = {name_of(trace): trace for trace in gantt_plotly(gantt_of(snapshot))["data"]}
+        assert traces["✔ success"].get("y") == places
 
 
 def test_only_a_run_on_spark_has_a_trace_for_what_is_done():
@@ -89,7 +104,9 @@ def test_rows_are_labelled_top_to_bottom():
     assert layout["yaxis"]["range"] == [11.5, -0.5]
     assert [*map(plain, layout["yaxis"]["ticktext"][:2])] == ["OK", "LATE"]
     assert [plain(a["text"]) for a in layout["annotations"]] == ["Bronze", "Silver_1", "Gold_1"]
-    assert [s["y0"] for s in layout["shapes"]] == [-0.5, 1.5, 10.5, 0]
+    lines, now = layout["shapes"]
+    assert re.findall(r"M0,([-\d.]+)H1.12", lines["path"]) == ["-0.5", "1.5", "10.5"]
+    assert (now["y0"], now["y1"]) == (0, 1)
     assert layout["shapes"][-1]["x0"] == 10
 
 

@@ -13,7 +13,7 @@ from views.run.test_gantt import expecting
 from views.snapshots import EVIL, bar, everything, row, run
 
 from odibi_nb.views.run import head
-from odibi_nb.views.run.run_page import summary_text
+from odibi_nb.views.run.run_page import chart_html, summary_text
 from odibi_nb.views.run.table import style_html, table_html, table_parts
 
 
@@ -41,6 +41,24 @@ def test_the_progress_bar_has_a_segment_for_each_status():
     assert ("2 waiting", "2") in found
     assert sum(int(share) for _, share in found) == len(everything().rows)
     assert "role='img' aria-label='3 of 12 done, 1 unchanged, 1 running, 1 failed" in page
+
+
+def test_inline_styles_have_no_expensive_property():
+    """No inline style has the property ``background``: a page of JupyterLab needs 0.1 s to check the first one."""
+    page = head.head_html(everything()) + chart_html(everything()) + table_html(everything())
+    inline = re.findall(r"style=(?:'([^']*)'|\"([^\"]*)\")", page)
+    assert "background-color:#2e9e4f" in page
+    assert not [
+        text for texts in inline for text in texts if re.search(r"background(-image)?:", text)
+    ]
+
+
+def test_failed_rows_have_stripes_in_the_progress_bar():
+    """A segment has its pattern from a style sheet, and its colour also without one."""
+    page = head.bar_html(everything())
+    assert "background-color:#a3180f' class=odibi-FAILED>" in page
+    assert ".odibi-FAILED{background-image:repeating-linear-gradient(90deg," in page
+    assert "<style>" not in head.bar_html(run(row("A", bar(1, 0, 1))))
 
 
 def test_what_runs_now_is_named_with_its_usual_time():
@@ -90,6 +108,13 @@ def test_a_run_that_is_asked_to_end_says_what_happens(level, running, text):
     assert head.state_text(replace(snapshot, cancel_level=level)) == text
 
 
+def test_a_run_that_is_cancelled_has_no_estimate():
+    """The estimate counts the waiting rows, which will not run."""
+    going = replace(everything(), seconds_left=42.0)
+    assert head.clock_text(going) == "10.0 s, ~40 s left"
+    assert head.clock_text(replace(going, cancel_level=1)) == "10.0 s"
+
+
 def test_the_title_says_how_far_it_is():
     """The page's title has a sign and the share of ended rows during the run, and the sign of its status at the end."""
     going = replace(everything(), project="Energy Efficiency")
@@ -109,6 +134,27 @@ def test_a_count_filters_the_table():
     live = "".join(table_parts(everything(), 60))
     assert live.count("<tbody data-status=") == len(everything().rows)
     assert "<tbody data-row=0 data-status=SUCCESS>" in table_html(everything())
+
+
+def test_the_eye_meets_the_time_left_and_the_failed_rows():
+    """The time left is bold, and of the counts those of failed and abandoned rows, in their colour."""
+    left = replace(everything(), seconds_left=42.0)
+    assert re.findall("<b>([^<]*)</b>", head.clock_html(left)) == ["~40 s left"]
+    assert words(head.clock_html(left)) == head.clock_text(left)
+    found = re.findall(
+        r'data-status=(\w+)[^>]* style="[^"]*font-weight:600', head.counts_html(everything())
+    )
+    assert found == ["FAILED", "ABANDONED"]
+
+
+def test_a_long_run_offers_a_notification():
+    """The browser is asked only after a click, and only a run of over a minute offers it, while it goes on."""
+    long = replace(everything(), seconds_left=61.0)
+    assert words(head.tell_html(long)) == "Notify"
+    assert "Notification.requestPermission()" in head.tell_html(long)
+    assert "requestPermission" not in head.title_html(long)
+    assert head.tell_html(replace(long, seconds_left=1.0)) == ""
+    assert head.tell_html(replace(long, status="success")) == ""
 
 
 def test_markup_stays_text():

@@ -11,7 +11,7 @@ from views.snapshots import bar as bar_of
 from views.snapshots import row as row_of
 
 from odibi_nb.core.model.events import Progress
-from odibi_nb.core.runlog.unusual import usual_of
+from odibi_nb.core.runlog import unusual
 from odibi_nb.core.running.hooks import HookManager
 from odibi_nb.views.run.state import RunState, snapshot_of
 from odibi_nb.views.run.table import table_html
@@ -138,9 +138,10 @@ def test_an_event_changes_one_row_only(project):
         assert len(changed) <= 1
 
 
-def test_an_unusual_row_says_so_while_it_runs_and_afterwards(project):
+def test_an_unusual_row_says_so_while_it_runs_and_afterwards(project, monkeypatch):
     """A row far over its usual time, or far under its usual rows, has a sign and a line in the table."""
-    usual = usual_of([0.001] * 9, [1000] * 9)._replace(slow_from=0.0)
+    monkeypatch.setattr(unusual, "LEAST_SECONDS", 0.0)
+    usual = unusual.Usual([1e-9] * 9, [1000] * 9)
     state = RunState()
     state.usual = lambda: {"A": usual}
     state.learn_usual()
