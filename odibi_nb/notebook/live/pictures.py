@@ -16,15 +16,7 @@ from odibi_nb.views.run.bundles import plain_text, summary_and_chart
 from odibi_nb.views.run.gantt import gantt_of
 from odibi_nb.views.run.gantt_live_svg import GanttLayers
 from odibi_nb.views.run.gantt_plotly import gantt_plotly
-from odibi_nb.views.run.head import (
-    bar_html,
-    clock_html,
-    counts_html,
-    name_html,
-    now_html,
-    tell_html,
-    title_html,
-)
+from odibi_nb.views.run.head import name_html, state_html, tell_html, time_html, title_html
 from odibi_nb.views.run.run_page import chart_html, framed_summary_html
 from odibi_nb.views.run.table import column_widths, hold_html, table_html, table_parts
 
@@ -165,18 +157,18 @@ class WidgetPicture(Picture):
         import ipywidgets
 
         self._summary = _html_widgets(_head(snapshot, _hint(self._cancelling, snapshot)))
-        name, bar, counts, clock, now, tell, title = self._summary
+        name, state, time, tell, title = self._summary
         title.layout = {"display": "none"}
         name.layout = _ONE_LINE
         tell.layout = {"margin": "0", "flex": "0 0 auto"}
-        now.layout = {**_ONE_LINE, "flex": "1 1 0"}
+        time.layout = {**_ONE_LINE, "flex": "1 1 0"}
         self._head = ipywidgets.HBox([name], layout=_NAME_LINE)
         if self._cancelling is not None:
             self._button = CancelButton(self._cancelling)
             self._head.children = (name, self._button.probe)
-        line = ipywidgets.HBox([clock, now, tell], layout={"grid_gap": "0 16px"})
+        line = ipywidgets.HBox([time, tell], layout={"grid_gap": "0 16px"})
         hidden = (title, _another(title, _LIVE_STYLE + hold_html()))
-        head = ipywidgets.VBox([self._head, bar, counts, line, *hidden], layout=_ROOM_RIGHT)
+        head = ipywidgets.VBox([self._head, state, line, *hidden], layout=_ROOM_RIGHT)
         self._pane = None
         chart = self._chart.make(snapshot, self._choose_log)
         self._widths = column_widths(snapshot.rows)
@@ -359,13 +351,11 @@ class BestChart(Chart):
 
 
 def _head(snapshot: RunSnapshot, hint: str) -> tuple[str, ...]:
-    """Return the parts of the head, each for a widget."""
+    """Return the parts of the head, each for a widget. What changes together is one part: a part is a message."""
     return (
         name_html(snapshot),
-        bar_html(snapshot),
-        counts_html(snapshot),
-        clock_html(snapshot, hint),
-        now_html(snapshot),
+        state_html(snapshot),
+        time_html(snapshot, hint),
         tell_html(snapshot),
         title_html(snapshot),
     )

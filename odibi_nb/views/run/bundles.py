@@ -45,24 +45,25 @@ def summary_and_chart(snapshot: RunSnapshot) -> tuple[Bundle, Bundle]:
     The chart is never a cell's first output. When Plotly's extension has drawn the first output,
     JupyterLab takes its index 0 for none, redraws all outputs of the cell and breaks widgets in them.
     """
-    summary, chart = summary_bundle(snapshot), chart_bundle(snapshot)
-    summary[HTML] += _room_below(snapshot.run_id, chart)
+    mark = f"odibi-room-{snapshot.run_id}" if re.fullmatch(r"[\w-]+", snapshot.run_id) else ""
+    summary, chart = summary_bundle(snapshot), chart_bundle(snapshot, inked=not mark)
+    if mark and PLOTLY in chart:
+        summary[HTML] += _room_below(mark, chart[PLOTLY]["layout"]["height"])
     return summary, chart
 
 
-def _room_below(run_id: str, chart: Bundle) -> str:
-    """Return a style for JupyterLab that fixes the height of the figure in the output below the summary.
+def _room_below(mark: str, height: float) -> str:
+    """Return a style for JupyterLab with the class *mark*: the figure in the output below the summary has this *height*.
 
     JupyterLab replaces a live chart by the saved one in two steps: between them, the page would jump.
     And when the page is resized, Plotly takes the figure's height from its box, scrollbar included.
+    The names of the rows take the theme's colour from here: in the figure, each would need a colour of its own.
     """
-    if PLOTLY not in chart or not re.fullmatch(r"[\w-]+", run_id):
-        return ""
-    mark, child = f"odibi-room-{run_id}", ".jp-OutputArea-child"
-    height = chart[PLOTLY]["layout"]["height"]
+    child = ".jp-OutputArea-child"
     below = f"{child}:has(.{mark})+{child}"
     figure = f"{below} .js-plotly-plot{{height:{height}px;overflow:hidden}}"
-    return f"<style class='{mark}'>{below}{{min-height:{height}px}}{figure}</style>"
+    names = f"{below} .ytick text{{fill:var(--jp-ui-font-color1)!important}}"
+    return f"<style class='{mark}'>{below}{{min-height:{height}px}}{figure}{names}</style>"
 
 
 def summary_bundle(snapshot: RunSnapshot) -> Bundle:
@@ -70,10 +71,12 @@ def summary_bundle(snapshot: RunSnapshot) -> Bundle:
     return {HTML: framed_summary_html(snapshot), TEXT: plain_text(snapshot)}
 
 
-def chart_bundle(snapshot: RunSnapshot) -> Bundle:
-    """Return the Gantt chart as a Plotly figure, as SVG, and as a line of text."""
+def chart_bundle(snapshot: RunSnapshot, *, inked: bool = True) -> Bundle:
+    """Return the Gantt chart as a Plotly figure, as SVG, and as a line of text. *inked* is that of `gantt_plotly`."""
     gantt, run = gantt_of(snapshot), snapshot.run_id
-    figure = {PLOTLY: _figure(gantt, run)} if len(snapshot.rows) <= MAX_FIGURE_ROWS else {}
+    figure = (
+        {PLOTLY: _figure(gantt, run, inked=inked)} if len(snapshot.rows) <= MAX_FIGURE_ROWS else {}
+    )
     text = f"Gantt chart: {counted(len(snapshot.rows), 'transformation')}"
     return {**figure, HTML: saved_gantt(gantt, run), TEXT: text}
 
@@ -109,7 +112,7 @@ def plain_text(snapshot: RunSnapshot) -> str:
     return f"{snapshot.project} (env={snapshot.env}) {snapshot.status}: {counts}"
 
 
-def _figure(gantt: Gantt, run: str) -> Bundle:
-    figure = gantt_plotly(gantt, run=run)
+def _figure(gantt: Gantt, run: str, *, inked: bool) -> Bundle:
+    figure = gantt_plotly(gantt, run, inked=inked)
     # Not responsive: Plotly would then take its height from its own scrollbar when the page is resized.
     return {**figure, "config": {"displaylogo": False}}

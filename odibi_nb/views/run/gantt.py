@@ -42,6 +42,8 @@ AXIS_ROOM = 1.1
 """The axis of a run with a forecast, as a multiple of the expected duration."""
 MARK = 0.01
 """Width of the mark of a row that never started, as a fraction of the axis."""
+LEAST_QUEUE = 0.001
+"""Shortest time in a queue that is drawn, as a fraction of the axis: about a pixel."""
 _UNENDED_WAIT = frozenset({RETRYING, Status.SKIPPED.value, Status.CANCELLED.value})
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 
@@ -266,11 +268,10 @@ def row_segments(
         segments.sort(key=lambda segment: segment.start)
     if queued is not None and not (row.status in MARKS and not row.bars):
         first = row.bars[0].start if row.bars else row.end or now
-        if first > queued:
+        begin, end = seconds(queued), seconds(first)
+        if end - begin > until * LEAST_QUEUE:
             still = not row.bars and row.end is None
-            segments.insert(
-                0, Segment(number, QUEUED, seconds(queued), seconds(first), None, still, "", number)
-            )
+            segments.insert(0, Segment(number, QUEUED, begin, end, None, still, "", number))
     unstarted = row.status != RETRYING and (not row.bars or row.bars[-1].status != row.status)
     if row.end is not None and unstarted:
         end = min(max(seconds(row.end), until * MARK), until)

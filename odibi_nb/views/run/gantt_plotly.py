@@ -62,7 +62,9 @@ _GRID = "rgba(128,128,128,0.25)"
 _CLEAR = "rgba(0,0,0,0)"
 
 
-def gantt_plotly(gantt: Gantt, run: str = "", *, live: bool = False) -> dict[str, Any]:
+def gantt_plotly(
+    gantt: Gantt, run: str = "", *, live: bool = False, inked: bool = True
+) -> dict[str, Any]:
     """Return a figure with one trace for each kind of bar: ``{"data": [...], "layout": {...}}``.
 
     Args:
@@ -70,6 +72,7 @@ def gantt_plotly(gantt: Gantt, run: str = "", *, live: bool = False) -> dict[str
         run: the run's id, by which the table of that run finds the figure.
         live: keep full tooltips, reserve a trace for every kind, and split the kinds in `MANY` into several
             traces, so that an update changes few of them.
+        inked: give the rows' names the theme's colour. Otherwise the page must do it.
     """
     tooltips = live or len(gantt.rows) <= MAX_TOOLTIPS
     data: list[dict[str, Any]] = []
@@ -88,7 +91,7 @@ def gantt_plotly(gantt: Gantt, run: str = "", *, live: bool = False) -> dict[str
     part_done = _part_done(gantt)
     may_come = live and any(row.engine == Engine.SPARK.value for row in gantt.rows)
     data += [part_done] if part_done["y"] or may_come else []
-    layout = {**_layout(gantt), "meta": {"run": _text([run])}}
+    layout = {**_layout(gantt, inked=inked), "meta": {"run": _text([run])}}
     if gantt.folded and not live:
         layout["updatemenus"] = [_unfolding(gantt, data, layout)]
     elif not live:
@@ -264,9 +267,10 @@ def _brief(gantt: Gantt, segment: Segment) -> str:
     return _text(lines if segment.bar and segment.bar.error else lines[:1])
 
 
-def _layout(gantt: Gantt) -> dict[str, Any]:
+def _layout(gantt: Gantt, *, inked: bool) -> dict[str, Any]:
     count = len(gantt.labels)
-    names = [_inked(1, cut_in_the_middle(label, MAX_NAME)) for label in gantt.labels]
+    labels = [cut_in_the_middle(label, MAX_NAME) for label in gantt.labels]
+    names = [_inked(1, label) if inked else _text([label]) for label in labels]
     layers = [shortened(band.layer, MAX_LAYER) for band in gantt.bands]
     right = 24 + 7 * max(map(len, layers), default=0)
     ticks = gantt.ticks()

@@ -95,6 +95,11 @@ def _short(number: float, digits: int = 1) -> str:
     return text.rstrip("0").rstrip(".") if text.endswith("0") else text
 
 
+def _lines(texts: Iterable[str]) -> str:
+    """Return *texts* as the lines of a title. A notebook stores each line break of its HTML in 13 bytes."""
+    return "&#10;".join(map(escape, texts))
+
+
 def names_script(gantt: Gantt) -> str:
     """Return the script by which each of many bars shows its own name; "" if each bar is an element with a name."""
     many = len(gantt.segments) > MAX_HOVER
@@ -246,7 +251,7 @@ class GanttDrawing:
         """Return many bars: of each kind one path for each line, whose title has their names, and then the others."""
         for kind in _ORDER:
             paths = "".join(
-                f'<path d="{path}"><title>{escape(chr(10).join(names))}</title></path>'
+                f'<path d="{path}"><title>{_lines(names)}</title></path>'
                 for (one, _), (path, names) in self._paths.items()
                 if one == kind
             )
@@ -447,7 +452,7 @@ class GanttDrawing:
         y, height = self._box(segment)
         return (
             f'<rect x="{self._percent(segment.start)}" y="{_short(y)}" width="{_short(self._width(segment), 2)}%" '
-            f'height="{_short(height)}" rx="2"><title>{escape(chr(10).join(tooltip))}</title></rect>'
+            f'height="{_short(height)}" rx="2"><title>{_lines(tooltip)}</title></rect>'
             f"{self._part_done(segment)}{self._sign(segment)}"
         )
 

@@ -98,9 +98,19 @@ def head_html(snapshot: RunSnapshot, hint: str = "") -> str:
 
 
 def progress_html(snapshot: RunSnapshot, hint: str = "") -> str:
-    """Return the head without its name: bar, counts, and in one line the clock with a *hint* and the running rows."""
-    line = f"{clock_html(snapshot, hint)}<div style='flex:1 1 0;min-width:0'>{now_html(snapshot)}</div>"
-    return f"{bar_html(snapshot)}{counts_html(snapshot)}<div style='{_TIME_LINE}'>{line}</div>"
+    """Return the head without its name: `state_html`, and `time_html` with a *hint*."""
+    return state_html(snapshot) + time_html(snapshot, hint)
+
+
+def state_html(snapshot: RunSnapshot) -> str:
+    """Return two lines that change when a row does: the progress bar, and the run's status with its counts."""
+    return bar_html(snapshot) + counts_html(snapshot)
+
+
+def time_html(snapshot: RunSnapshot, hint: str = "") -> str:
+    """Return the line that changes with the time: the clock with a *hint*, and the running rows."""
+    now = f"<div style='flex:1 1 0;min-width:0'>{now_html(snapshot)}</div>"
+    return f"<div style='{_TIME_LINE}'>{clock_html(snapshot, hint)}{now}</div>"
 
 
 def name_html(snapshot: RunSnapshot) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 from functools import cache
 from heapq import nlargest
 from typing import TYPE_CHECKING, NamedTuple
@@ -82,6 +83,9 @@ _USUAL_REST = 34.0
 _LEAST_FUNCTION = 12.0
 """Least width in em of the column that gets the rest: without it, long ids leave a letter per line."""
 _NUMBERS = (3, 4)
+_CLASS = re.compile(r"odibi-\w+")
+_ALWAYS = frozenset({"odibi-log", "odibi-scroll"})
+"""The classes around the rows of a saved table."""
 _RUNNING = Status.RUNNING.value
 _BAD = frozenset({Status.FAILED.value, Status.ABANDONED.value, Status.CANCELLED.value, RETRYING})
 _PLAIN = frozenset({WAITING, Status.SUCCESS.value, Status.SKIPPED.value, Status.UNCHANGED.value})
@@ -163,11 +167,12 @@ def table_html(
     )
     # A saved table has no other rows than these: a notebook of 20 rows is 4 kB smaller.
     statuses = STATUSES if snapshot.live else frozenset(snapshot.counts)
+    style = style_html(statuses, None if snapshot.live else frozenset(_CLASS.findall(body)))
     script = "" if result is None else f"<script>{script_text()}</script>"
     run = f" data-run='{escape(snapshot.run_id)}'" if snapshot.run_id else ""
     run += f" data-title='{escape(title_text(snapshot))}'"
     return (
-        f"<div class='odibi-log {NO_FORMULAS}'{run} data-total={len(snapshot.rows)}>{style_html(statuses)}"
+        f"<div class='odibi-log {NO_FORMULAS}'{run} data-total={len(snapshot.rows)}>{style}"
         f"<div class=odibi-scroll tabindex=0 role=group aria-label='Run log'>{shape.columns}{shape.head}{body}</table></div>"
         f"{notes}{script}</div>"
     )
@@ -366,7 +371,7 @@ def _body(row: RowState, shape: _Shape, number: int | None = None, details: str 
     why = escape(shortened(f"why: {row.why}", MAX_ERROR)) if row.why else ""
     because = f"<tr class=odibi-why><td colspan={width} {_LEFT}>{why}" if why else ""
     below = f"<tr class={kind}><td colspan={width} {_LEFT}>{more}" if more else ""
-    return f"<tbody{data}><tr>{''.join(_cells(row, shape))}{because}{below}</tbody>"
+    return f"<tbody{data}><tr>{''.join(_cells(row, shape))}{because}{below}"
 
 
 def _cells(row: RowState, shape: _Shape) -> Iterable[str]:
@@ -443,16 +448,28 @@ def hold_html() -> str:
 
 
 @cache
-def style_html(statuses: frozenset[str] = STATUSES) -> str:
-    """Return the style sheet of a table with rows of these *statuses*, for both themes."""
+def style_html(statuses: frozenset[str] = STATUSES, classes: frozenset[str] | None = None) -> str:
+    """Return the style sheet of a table with rows of these *statuses*, for both themes.
+
+    With *classes*, those of the elements in its rows, a saved table gets only the rules that it needs.
+    """
     signs = "".join(
         f"[data-status={name}]>tr>td>b{{{text_colour(style_of(name).colour)}!important}}{_only(name)}"
         for name in sorted(statuses)
     )
     right = ",".join(f".odibi-log.odibi-log table tr>:nth-child({number})" for number in _NUMBERS)
-    rules = "".join(lines_of("table.css")).replace(" {", "{")
+    lines = lines_of("table.css")
+    if classes is not None:
+        lines = [line for line in lines if _applies(line, classes | _ALWAYS)]
+    rules = "".join(lines).replace(" {", "{")
     steps = STYLE if Status.FAILED.value in statuses else ""
     return f"{steps}<style>{rules}{right}{{text-align:right}}{signs}</style>"
+
+
+def _applies(rule: str, classes: frozenset[str]) -> bool:
+    """Return True if one of the selectors of *rule* names no other than *classes*."""
+    selectors = rule.partition("{")[0].split(",")
+    return any(classes.issuperset(_CLASS.findall(selector)) for selector in selectors)
 
 
 def _only(status: str) -> str:

@@ -70,9 +70,9 @@ def test_the_button_is_there_only_while_it_is_heard(asked, ui):
     picture.make(snapshot())
     picture.paint(snapshot())
     name, probe = picture._head.children
-    clock = picture._summary[3]
+    clock = picture._summary[2]
     assert probe.layout.display == "none"
-    assert clock.value.endswith("■ cancels</span>")
+    assert "■ cancels</span>" in clock.value
     probe.value = 1  # what a page does
     picture.paint(snapshot())
     assert picture._head.children[1].description == "Cancel"

@@ -56,6 +56,17 @@ def test_each_row_has_its_bars(name, bars):
     assert kinds_of(gantt_of(everything()), name) == bars
 
 
+def test_a_queue_that_is_too_short_to_see_has_no_bar():
+    """A row that waits for less than a pixel of 1,000 has no bar for it, also while the wait is open."""
+    first = row("A", bar(1, 0, 20), status="SUCCESS")
+    for wait, drawn in ((0.004, 0), (0.5, 1)):
+        late = row("B", bar(1, wait, 20), status="SUCCESS")
+        gantt = gantt_of(run(first, late, seconds=20, status="success"))
+        assert len([one for one in gantt.segments if one.kind == "QUEUED"]) == drawn
+        gantt = gantt_of(run(row("A", bar(1, 0)), row("B"), seconds=wait))
+        assert len([one for one in gantt.segments if one.kind == "QUEUED"]) == drawn
+
+
 def test_a_row_that_never_started_is_marked_where_it_ended():
     """A skipped row has a mark at the moment it was skipped, no bar before it, and its reason in the tooltip."""
     gantt = gantt_of(everything())

@@ -136,5 +136,10 @@ def test_the_summary_fixes_the_height_of_the_figure_below_it():
     assert f".odibi-room-r-1)+.jp-OutputArea-child{{min-height:{height}px}}" in summary[HTML]
     assert f".js-plotly-plot{{height:{height}px;overflow:hidden}}" in summary[HTML]
     assert "responsive" not in chart[PLOTLY]["config"]
+    # The names have the theme's colour from the summary: a notebook of 20 rows is 1 kB smaller.
+    assert ".ytick text{fill:var(--jp-ui-font-color1)!important}" in summary[HTML]
+    assert "OK" in chart[PLOTLY]["layout"]["yaxis"]["ticktext"]
+    odd = run_bundles(replace(everything(), run_id="r{}</style>"))[1]
+    assert "color:var(" in odd[PLOTLY]["layout"]["yaxis"]["ticktext"][0]
     for snapshot in (many(MAX_FIGURE_ROWS + 1), replace(everything(), run_id="r{}</style>")):
         assert "odibi-room" not in run_bundles(snapshot)[0][HTML]

@@ -167,6 +167,24 @@ def test_a_running_row_says_how_far_it_is():
     assert second[0] == "▶ RUNNING"
 
 
+def test_a_saved_table_has_only_the_rules_that_its_rows_need():
+    """A saved table has no rule for a class of none of its elements. A live table has all: its rows change."""
+    plain, why = row_of("A", bar(1, 0, 1)), changed(row_of("B", bar(1, 0, 1)), why="new code")
+    saved = [table_html(run(*rows, status="success")) for rows in ((plain,), (plain, why))]
+    assert [".odibi-why td{" in page for page in saved] == [False, True]
+    assert ".odibi-why td{" in table_html(run(plain))
+    for page in saved:
+        assert ".odibi-log table{" in page
+        assert ".odibi-scroll thead th{" in page
+        style, _, body = page.partition("</style>")
+        own = {*re.findall(r"odibi-\w+", body), "odibi-log"}
+        for selectors in re.findall(r"([^{}]+)\{", style.partition("<style>")[2]):
+            assert any(
+                own.issuperset(re.findall(r"odibi-\w+", one)) or "odibi-only" in one
+                for one in selectors.split(",")
+            )
+
+
 def test_what_never_started_says_why_in_its_line():
     """The reason is in the place of the figures, without a second line."""
     page = table_html(run(row_of("NEXT", status="SKIPPED", end=4, error="upstream BAD failed")))
