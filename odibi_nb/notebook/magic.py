@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import weakref
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -160,7 +161,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         if choose_ui(self.shell, ui) == TEXT:
             return BackgroundRun(lambda: orchestrator, act, name).start()
         run = run_in_cell(orchestrator, act, name, lambda rows: choose_ui(self.shell, ui, rows))
-        self.shown = (run, self.shell.execution_count)
+        self.shown = (weakref.ref(run), self.shell.execution_count)
         return run
 
     def _panel(
@@ -190,6 +191,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
             self.live.close()
         if self._words is not None and (self.live is None or not self.live.planned):
             self._words.announce("")
+        self.live = self._words = None  # the run's memory is free before the next command
 
     def _returned(self, arguments: argparse.Namespace, value: Any) -> Any:
         if isinstance(value, str):
@@ -243,7 +245,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
 
     def show_background(self, run: BackgroundRun) -> None:
         """Display *run*, unless this cell already shows it."""
-        if self.shown != (run, self.shell.execution_count):
+        if self.shown != (weakref.ref(run), self.shell.execution_count):
             run._ipython_display_()
 
     def _debugged(self, arguments: argparse.Namespace) -> bool:

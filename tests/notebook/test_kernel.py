@@ -193,3 +193,35 @@ def test_retry_in_a_new_kernel_goes_on_from_one_that_died(tmp_path):
     words, said = nothing
     assert words["data"]["text/plain"] == ""  # the words before the plan are gone
     assert "nothing to retry: all 2 transformations" in said["text"]
+
+
+@pytest.mark.parametrize("options", ["--ui html", "--ui widgets", "--ui plotly", "--background"])
+def test_an_ended_run_is_not_kept_in_memory(tmp_path, options):
+    """After its end, no widget and no command of the kernel keeps the run's project, plan or view alive."""
+    make_project(tmp_path)
+    wait = "r.wait()" if options == "--background" else ""
+    run = f'r = %odibi run "Plant One" {options}\n{wait}'
+    *_, counted = execute(
+        tmp_path,
+        "%load_ext odibi_nb",
+        run,
+        run,
+        "r = None",
+        """
+import gc
+import time
+from odibi_nb.api import GenericProjectOrchestrator
+from odibi_nb.notebook.live.view import LiveView
+
+def alive():
+    gc.collect()
+    kept = (LiveView, GenericProjectOrchestrator)
+    return sum(isinstance(one, kept) for one in gc.get_objects())
+
+until = time.monotonic() + 20
+while alive() and time.monotonic() < until:  # a thread of the run may still be about to end
+    time.sleep(0.05)
+print("alive:", alive())
+""",
+    )
+    assert "".join(output.get("text", "") for output in counted) == "alive: 0\n"

@@ -188,7 +188,11 @@ class BackgroundRun:
             try:
                 self._draw_the_end()
             finally:
-                self._over.set()
+                with self._lock:
+                    self._over.set()
+                    # A notebook may keep this object: it must not keep the project with its plan.
+                    self._project = None
+                    del self._open_project, self._act
                 try:
                     self._show_the_end()
                 finally:
@@ -285,6 +289,8 @@ def run_in_cell(
     def show_requests(requests: int | None) -> None:
         button.show(requests)
         button.widget.layout.display = "none" if requests is None else None
+        if requests is None:
+            button.release()
 
     button = EndButton(cancel)
     view = LiveView(choose, ReservedOutputs(button.widget))

@@ -100,6 +100,11 @@ class CancelButton:
     def _answered(self, _change: Any) -> None:
         self.heard = True
 
+    def release(self) -> None:
+        """Forget the run: the kernel keeps every widget, and with it all that hears it, as long as it lives."""
+        self.probe.unobserve(self._answered, "value")
+        self.widget.on_click(self._pressed, remove=True)
+
     def _pressed(self, _button: Any) -> None:
         """Cancel once per label, so that a double click counts once. Runs on a kernel thread."""
         level = self._level
@@ -120,7 +125,8 @@ class EndButton:
         import ipywidgets
 
         self.widget = ipywidgets.Button(icon="stop", layout=ipywidgets.Layout(width="auto"))
-        self.widget.on_click(lambda _button: cancel())
+        self._cancel = cancel
+        self.widget.on_click(self._pressed)
         self.show(None)
 
     def show(self, requests: int | None) -> None:
@@ -133,6 +139,13 @@ class EndButton:
         level = min(requests or 0, len(PRESSES))
         self.widget.description, self.widget.tooltip = labels[level]
         self.widget.disabled = requests is None or level == len(PRESSES)
+
+    def release(self) -> None:
+        """Forget the run, as a `CancelButton` does."""
+        self.widget.on_click(self._pressed, remove=True)
+
+    def _pressed(self, _button: Any) -> None:
+        self._cancel()
 
 
 def heed_front_end(widget: Any) -> None:

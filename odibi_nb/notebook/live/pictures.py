@@ -193,6 +193,9 @@ class WidgetPicture(Picture):
         self._chart.end(snapshot)
         self._paint_table(snapshot)
         self._surface.show(summary_and_chart(snapshot))
+        if self._button is not None:
+            self._button.release()
+        self._button = self._cancelling = None
 
     def _choose_log(self, transformation_id: str) -> None:
         if self._pane is None:

@@ -45,6 +45,8 @@ def watch_in_cell(run: FollowedRun, choose: Callable[[int], str]) -> str:
     def painted(snapshot: RunSnapshot) -> None:
         button.show(snapshot.cancel_level if snapshot.live else None)
         button.widget.layout.display = None if snapshot.live else "none"
+        if not snapshot.live:
+            button.release()
 
     view = LiveView(choose, ReservedOutputs(button.widget), painted)
     threading.Thread(target=_watch, args=(run, view, stop), name="odibi-watch", daemon=True).start()
