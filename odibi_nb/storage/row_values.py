@@ -45,7 +45,7 @@ def restored_rows(records: Iterable[Mapping[str, Any]], columns: Columns) -> lis
 def restored_values(values: Iterable[Any], kind: str) -> list[Any]:
     """Return the values of a column that a sink read, without missing and invalid ones."""
     exact = _EXACT.get(kind)
-    values = list(values)
+    values = values if isinstance(values, list) else list(values)
     if exact is not None and {*map(type, values)} <= {exact}:  # nearly always; a log has millions
         return values
     present = (value for value in values if value is not None)

@@ -10,6 +10,8 @@ import heapq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from odibi_nb.core.planning.schedule import Gate, Schedule
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ A larger plan is simulated with a few numbers of workers only: 10,000 rows take 
 """
 
 
-class Span(NamedTuple):
+class Span(msgspec.Struct, frozen=True, gc=False):
     """Start and end of a row, in seconds from the run's start.
 
     *cause* is the id of the row whose end let this row start; None at the start of the run.

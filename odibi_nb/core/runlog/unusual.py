@@ -8,16 +8,19 @@ changes neither.
 from __future__ import annotations
 
 import math
+from array import array
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from odibi_nb.core.model.events import Status
 from odibi_nb.core.runlog.history import MOST_RUNS_LOOKED_AT, last_whole_runs, past_runs
 from odibi_nb.core.text.counts import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.protocols import BaseLogSink, Measures, Row
@@ -41,62 +44,75 @@ ROUNDING = 0.999
 _TO_SIGMA = 1.4826
 
 
-class Usual:
+class Usual(msgspec.Struct, gc=False, eq=False):
     """The usual duration and number of rows of one transformation, from its last successes in any order.
 
     Medians and limits are computed when they are first needed. Nearly all values are compared with the
-    extremes alone: a run of thousands of rows judges each of them while it runs.
+    extremes alone: a run of thousands of rows judges each of them while it runs. The collector does not
+    track these objects, because thousands of them would make it stop the run.
+
+    Attributes:
+        times: seconds of the successes; those that are not above 0 do not count.
+        counts: rows that they wrote; negative numbers do not count.
     """
 
-    def __init__(self, seconds: Sequence[float], rows: Sequence[int]) -> None:
-        self._times = [x for x in seconds if x > 0]
-        self._counts = [x for x in rows if x >= 0]
+    times: Sequence[float]
+    counts: Sequence[float]
+    _time: tuple[float | None, float] | None = None
+    _count: tuple[float | None, float] | None = None
+
+    def __post_init__(self) -> None:
+        self.times = array("d", [x for x in self.times if x > 0])
+        self.counts = array("d", [x for x in self.counts if x >= 0])
 
     @property
     def seconds(self) -> float | None:
         """The median duration; None with too few successes."""
-        return self._time[0]
+        return self._of_times()[0]
 
     @property
     def rows(self) -> float | None:
         """The median number of written rows; None with too few numbers."""
-        return None if self._count[0] is None else self._count[0] - 1
+        count = self._of_counts()[0]
+        return None if count is None else count - 1
 
     @property
     def slow_from(self) -> float:
         """The seconds above which the transformation is slow."""
-        time, limit = self._time
+        time, limit = self._of_times()
         return math.inf if time is None else max(limit, time + LEAST_SECONDS)
 
     @property
     def few_below(self) -> float:
         """The rows below which the transformation has few."""
-        count, limit = self._count
+        count, limit = self._of_counts()
         if count is None or count - 1 < LEAST_ROWS:
             return 0.0
         return max(0.0, count * count / limit - 1)
 
     def is_slow(self, seconds: float) -> bool:
         """Return True if *seconds* are more than `slow_from`."""
-        if len(self._times) < LEAST_RUNS:
+        if len(self.times) < LEAST_RUNS:
             return False
-        least = min(self._times) * ROUNDING
+        least = min(self.times) * ROUNDING
         return seconds > max(SLOW * least, least + LEAST_SECONDS) and seconds > self.slow_from
 
     def is_few(self, rows: int) -> bool:
         """Return True if *rows* are fewer than `few_below`."""
-        if len(self._counts) < LEAST_RUNS:
+        if len(self.counts) < LEAST_RUNS:
             return False
-        most = (max(self._counts) + 1) / ROUNDING
+        most = (max(self.counts) + 1) / ROUNDING
         return rows < most / FEW and rows < self.few_below
 
-    @cached_property
-    def _time(self) -> tuple[float | None, float]:
-        return _median_and_limit(self._times, SLOW)
+    def _of_times(self) -> tuple[float | None, float]:
+        if self._time is None:
+            self._time = _median_and_limit(self.times, SLOW)
+        return self._time
 
-    @cached_property
-    def _count(self) -> tuple[float | None, float]:
-        return _median_and_limit([float(x) + 1 for x in self._counts], FEW)
+    def _of_counts(self) -> tuple[float | None, float]:
+        if self._count is None:
+            self._count = _median_and_limit([x + 1 for x in self.counts], FEW)
+        return self._count
 
 
 def unusual(

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from odibi_nb.views.run.state import RunSnapshot
 
 PAINT_SECONDS = 0.25
+FIRST_SECONDS = 0.02
+"""Seconds from the plan to the first picture, in which the run starts its first rows."""
 KEEP_SECONDS = 10.0
 """Seconds between two pictures for a page that is reloaded. JupyterLab saves a notebook every two minutes."""
 LEARN_SECONDS = 0.3
@@ -174,7 +176,7 @@ class LiveView(RunState):
             self.learn_usual()
 
     def _paint_on(self, name: str) -> None:
-        rest, failures = 0.0, 0
+        rest, failures = FIRST_SECONDS, 0
         while failures < PATIENCE and not self._over.wait(rest):
             started = time.perf_counter()
             try:

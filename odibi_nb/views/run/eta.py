@@ -23,7 +23,7 @@ PACE_ROWS = 3
 """Number of ended rows from which their pace predicts the time of the others."""
 OVERRUN = 0.25
 """Further time of a row that takes longer than usual, as a fraction of the time above the usual."""
-COST_SHARE = 300
+COST_SHARE = 600
 """Minimum pause between two simulations, as a multiple of the time that one takes."""
 
 

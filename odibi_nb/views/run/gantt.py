@@ -5,10 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from odibi_nb.core.model.events import Status
 from odibi_nb.views.run.lanes import MAX_LINES, Lanes
+from odibi_nb.views.run.state import AttemptState
 from odibi_nb.views.status_style import (
     BAR_STYLES,
     EXPECTED,
@@ -22,7 +25,7 @@ from odibi_nb.views.status_style import (
 
 if TYPE_CHECKING:
     from odibi_nb.views.run.eta import ExpectedRun
-    from odibi_nb.views.run.state import AttemptState, RowState, RunSnapshot
+    from odibi_nb.views.run.state import RowState, RunSnapshot
 
 MAX_ERROR = 160
 MAX_CHECKS = 5
@@ -48,7 +51,7 @@ _UNENDED_WAIT = frozenset({RETRYING, Status.SKIPPED.value, Status.CANCELLED.valu
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 
 
-class Segment(NamedTuple):
+class Segment(msgspec.Struct, frozen=True, gc=False):
     """A bar: row number *row*, from *start* to *end* in seconds of the run.
 
     *kind* is a key of `BAR_STYLES`. *bar* is the attempt, or None for waits, marks and the forecast. *open* is

@@ -20,11 +20,11 @@ from odibi_nb.views.status_style import QUEUED, RETRYING
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from odibi_nb.views.run.state import RowState, RunSnapshot
 
-FEW_BARS, MANY_BARS = 16, 64
+FEW_BARS, MANY_BARS = 16, 128
 """Bars in one settled picture: few if each has a tooltip, many if they share a path."""
 
 
@@ -102,13 +102,8 @@ class GanttLayers:
         """Take over the bars that have settled since the last snapshot."""
         rows = snapshot.rows
         changed = _changed(rows, self._rows)
-        for number in changed:
-            row = rows[number]
-            if row.sign and self.tooltips:  # the frame shows the sign beside the row's name
-                self._marked.add(number)
-            if row.bars:
-                start = row.bars[0].start
-                self._begun[row.layer] = min(start, self._begun.get(row.layer, start))
+        if self.tooltips:
+            self._look_at_names([(number, rows[number]) for number in changed])
         for number in changed:
             if self._lanes is not None and _has_just_begun(rows[number]):
                 self._going.add(number)
@@ -126,6 +121,15 @@ class GanttLayers:
             else:
                 self._going.discard(number)
         self._rows = rows
+
+    def _look_at_names(self, changed: Iterable[tuple[int, RowState]]) -> None:
+        """Note which rows have a sign beside their names, and when each layer began. Lanes show neither."""
+        for number, row in changed:
+            if row.sign:
+                self._marked.add(number)
+            if row.bars:
+                start = row.bars[0].start
+                self._begun[row.layer] = min(start, self._begun.get(row.layer, start))
 
     def _segments(self, number: int, snapshot: RunSnapshot) -> list[Segment]:
         row = snapshot.rows[number]

@@ -14,6 +14,8 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
+from msgspec.structs import replace as changed
+
 from odibi_nb.core.text.counts import counted
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import NO_FORMULAS
@@ -233,7 +235,7 @@ class GanttDrawing:
                 and before.sign == segment.sign
                 and (not segment.sign or segment.bar is before.bar is None)
             ):
-                before = before._replace(end=max(before.end, segment.end))
+                before = changed(before, end=max(before.end, segment.end))
                 found[-1] = _Bar(before, segment.row, found[-1].number + 1)
             else:
                 before = segment
@@ -418,13 +420,13 @@ class GanttDrawing:
         if not segments:
             return ""
         scale, row = self.scale, self.row
-        top, height = self._box(segments[0]._replace(line=0))
+        top, height = self._box(changed(segments[0], line=0))
         middle = top + height / 2
         return "".join(
             [
-                f"M{start * scale:.1f} {middle + line * row:.1f}"
-                f"h{max(LEAST, (end - start) * scale - gap):.1f}"
-                for _, _, start, end, _, _, _, line in segments
+                f"M{one.start * scale:.1f} {middle + one.line * row:.1f}"
+                f"h{max(LEAST, (one.end - one.start) * scale - gap):.1f}"
+                for one in segments
             ]
         )
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace as changed
+
 from odibi_nb.core.model.events import Status
 from odibi_nb.views.status_style import LATE, STATUS_STYLES, WAITS
 
@@ -103,9 +105,7 @@ class Lanes:
                 line = self._line(segment.row, segment.bar.number)
             elif segment.kind != LATE:
                 line = len(self._failed) + len(self._busy_until)
-            row, kind, start, end, bar, still, sign, _ = segment
-            # Not `_replace`, which takes four times as long.
-            found.append(type(segment)(row, kind, start, end, bar, still, sign, line))
+            found.append(changed(segment, line=line))
         return found
 
     def _line(self, row: int, attempt: int) -> int:
