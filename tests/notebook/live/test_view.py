@@ -65,6 +65,7 @@ class Broken(Recorder):
 @pytest.fixture
 def recorder(monkeypatch):
     monkeypatch.setattr(live, "PAINT_SECONDS", 0.001)
+    monkeypatch.setattr(live, "FIRST_SECONDS", 0.0)
     Recorder.made.clear()
     monkeypatch.setitem(pictures.PICTURES, "recorder", Recorder)
     monkeypatch.setitem(pictures.PICTURES, "broken", Broken)
