@@ -277,13 +277,20 @@ class LoadedFiles:
     def test_a_number_beyond_a_floats_range_is_refused(self, engine, tmp_path, number, kind):
         """A declared column of floats refuses a number that would become infinite; inf stays infinite."""
         put(tmp_path / "a.csv", f"v\n{number}\n")
-        with pytest.raises(
-            Exception, match=f"column 'v'.*{number} does not fit type {kind}|'{number}' does"
-        ):
-            self.stored(
-                engine,
-                engine.read_file(str(tmp_path / "a.csv"), format="csv", schema={"v": kind}),
-            )
+        put(tmp_path / "a.json", f'[{{"v": {number}}}, {{"v": 0.1}}, {{"v": null}}]')
+        shown = number.replace("e", r"e\+?")
+        for form in ("csv", "json"):
+            with pytest.raises(
+                Exception, match=f"column 'v'.*{shown} does not fit type {kind}|'{number}' does"
+            ):
+                self.stored(
+                    engine,
+                    engine.read_file(str(tmp_path / f"a.{form}"), format=form, schema={"v": kind}),
+                )
+        put(tmp_path / "a.json", '[{"v": 0.1}, {"v": null}, {"v": 3}, {"v": -2.5e-7}]')
+        frame = engine.read_file(str(tmp_path / "a.json"), format="json", schema={"v": "double"})
+        rows, _ = self.stored(engine, frame)
+        assert sorted(rows["v"].to_pylist(), key=str) == [-2.5e-07, 0.1, 3.0, None]
         put(tmp_path / "a.csv", "v\n-inf\n")
         frame = engine.read_file(str(tmp_path / "a.csv"), format="csv", schema={"v": kind})
         rows, _ = self.stored(engine, frame)

@@ -129,8 +129,8 @@ def _in_range(column: str, found: str, kind: str) -> str:
 
 def read_as(kind: str) -> str | None:
     """Return the type in which JSON must be read to convert it to *kind* exactly; None for any type."""
-    if kind == "string":
-        return kind
+    if kind in ("string", *_FLOATS):  # of 1e400, only its text is finite
+        return "string"
     return _widest(kind) if kind.startswith("decimal") else None
 
 
