@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from odibi_nb.core.text.redaction import shown
 from odibi_nb.errors import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from odibi_nb.core.model.transformation import Transformation
 
@@ -71,6 +72,7 @@ def find_dependencies(
         if why:
             found.unclear[name] = why[0]
         found.reads[name] = tuple(sorted(keys))
+        _check_letters(row, keys, producers, found)
         upstream = {
             other
             for key in keys
@@ -99,10 +101,37 @@ def _producers(rows: Mapping[str, Transformation], found: Dependencies) -> dict[
                 message = "is named by more than one of its outputs"
                 found.wrong[name].append(Problem(f"row {name!r}, table {key}", message))
                 continue
+            _check_letters(row, (key,), producers, found)
             producers[key].append(name)
             if output.mode == "overwrite":
                 found.overwriters[key].append(name)
     return producers
+
+
+def _check_letters(
+    row: Transformation,
+    keys: Iterable[str],
+    producers: Mapping[str, list[str]],
+    found: Dependencies,
+) -> None:
+    """Add a problem for each of *keys* that another row's table only looks like.
+
+    An accented letter is one character, or a letter with a character for its accent. They look the same, but
+    they are two tables, so a row would read what another table holds.
+    """
+    for key in keys:
+        if key.isascii() or producers.get(key):
+            continue
+        for form in ("NFC", "NFD"):
+            alike = unicodedata.normalize(form, key)
+            if alike != key and producers.get(alike):
+                message = (
+                    f"only looks like the table that row {producers[alike][0]!r} writes: the accented letters are "
+                    "composed in one name and decomposed in the other; copy the name from one row into the other"
+                )
+                found.wrong[row.transformation_id].append(
+                    Problem(f"row {row.transformation_id!r}, table {key}", message)
+                )
 
 
 @dataclass

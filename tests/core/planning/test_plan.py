@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import unicodedata
 
 import pytest
 from fakes import MODULE, row, statuses
@@ -313,6 +314,19 @@ def test_a_row_that_overwrites_a_table_twice():
     assert problems(r("A", outputs=out("t.x", "T.x"))) == [
         "is named by more than one of its outputs - at row 'A', table t.x"
     ]
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+@pytest.mark.parametrize("reads", [True, False])
+def test_names_that_only_look_alike(forms, reads):
+    """A row that reads or writes a table which only looks like another row's, by decomposed accents, is a problem."""
+    first, second = (unicodedata.normalize(form, "silver.mätning") for form in forms)
+    two = r("B", inputs=[second]) if reads else r("B", outputs=out(second))
+    (problem,) = problems(r("A", outputs=out(first)), two)
+    assert problem.startswith("only looks like the table that row 'A' writes")
+    assert f"row 'B', table {second}" in problem
+    same = r("B", inputs=[first]) if reads else r("B", outputs=out(first, mode="append"))
+    assert problems(r("A", outputs=out(first, mode="append")), same) == []
 
 
 def test_depends_on():
