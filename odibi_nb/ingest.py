@@ -107,6 +107,8 @@ def load_parquet(inputs: Any, constants: Constants, outputs: Any, context: Execu
 def load_excel(inputs: Any, constants: Constants, outputs: Any, context: ExecutionContext) -> Any:
     """Load one sheet per workbook. ``options`` can name the sheet: ``{"sheet_name": "May"}``.
 
+    Cells with an error, such as ``#DIV/0!``, become gaps, and the row's log names them.
+
     Raises:
         DataError: if a constant is wrong, or a file is missing or malformed.
     """

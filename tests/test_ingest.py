@@ -736,6 +736,28 @@ def test_a_formula_without_a_result_is_named(context, tmp_path):
         assert load(ingest.load_excel, context, source="f.xlsx")["b"].tolist() == values
 
 
+def test_errors_in_cells_are_told(context, tmp_path, caplog):
+    """Cells with an error, such as #DIV/0!, are gaps, and a warning names the first of them. #N/A means a gap."""
+    workbook(tmp_path / "e.xlsx", ["a", "b"], *([i, i] for i in range(6)))
+    cell = '<c r="B{}" t="e"><f>A1/0</f><v>{}</v></c>'
+    texts = ["#DIV/0!", "#N/A", "#REF!", "#NAME?", "#VALUE!"]
+    with zipfile.ZipFile(tmp_path / "e.xlsx") as book:
+        parts = {name: book.read(name) for name in book.namelist()}
+    sheet = "xl/worksheets/sheet1.xml"
+    for number, text in enumerate(texts, 2):
+        wanted = cell.format(number, text).encode()
+        parts[sheet] = re.sub(rb'<c r="B%d".*?</c>' % number, wanted, parts[sheet])
+    with zipfile.ZipFile(tmp_path / "e.xlsx", "w") as book:
+        for name, part in parts.items():
+            book.writestr(name, part)
+    frame = load(ingest.load_excel, context, source="e.xlsx")
+    assert frame["b"].isna().tolist() == [True] * 5 + [False]
+    (told,) = caplog.messages
+    assert told.endswith(
+        "e.xlsx: cells with an error are loaded as gaps: #DIV/0! in B2, #REF! in B4, #NAME? in B5 and 1 more"
+    )
+
+
 def test_formats_of_cells_are_no_cells(context, tmp_path):
     """Empty cells with only a colour, as Excel leaves them, do not count."""
     book = Workbook()

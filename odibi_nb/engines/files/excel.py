@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import zipfile
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,16 @@ _NO_RESULT = re.compile(
 )
 """A cell with a formula and without a result; a result that is empty text has its type in the cell's tag."""
 _EMPTY_TEXT = b't="str"'
+_ERROR = re.compile(
+    rb'\br="([A-Z]{1,3}\d{1,7})"[^<>]{0,400}\bt="e"[^<>]{0,400}>(?:<(?:\w{1,9}:)?f\b[^<>]{0,400}(?:/>|>[^<>]{0,9000}</[^<>]{1,12}>))?'
+    rb"<(?:\w{1,9}:)?v>(#[^<>]{1,30})<"
+)
+"""A cell with an error, such as ``#DIV/0!``, and its text."""
+_GAP = b"#N/A"
+"""The error by which people mark a missing value."""
+_NAMED = 3
+"""Number of cells with errors that a warning names."""
+_logger = logging.getLogger(__name__)
 _CHUNK = 1 << 20
 _LONGEST_TAG = 400
 _NAMES = {
@@ -47,9 +58,11 @@ def check_extent(found_file: FoundFile, options: Mapping[str, Any]) -> None:
     try:
         with found_file.open(unpack=False) as file, zipfile.ZipFile(file) as book:
             for sheet in _sheets(book, options.get("sheet_name", 0)):
+                errors: dict[str, str] = {}
                 with book.open(sheet) as cells:
-                    found = _references(cells, found_file, any_columns="usecols" in options)
+                    found = _references(cells, found_file, errors, any_columns="usecols" in options)
                     _check_sheet(found, found_file, options.get("nrows"))
+                _warn_of(errors, found_file)
     except (zipfile.BadZipFile, ET.ParseError, OSError, LookupError, ValueError):
         return  # not a workbook that pandas could read; pandas raises with the cause
 
@@ -74,10 +87,22 @@ def _check_sheet(cells: Iterator[tuple[bytes, int]], found_file: FoundFile, rows
         )
 
 
+def _warn_of(errors: Mapping[str, str], found_file: FoundFile) -> None:
+    """Log a warning for the row that loads the sheet: pandas reads its *errors*, by cell, as gaps."""
+    if errors:
+        named = ", ".join(f"{text} in {cell}" for cell, text in [*errors.items()][:_NAMED])
+        more = f" and {len(errors) - _NAMED:,} more" if len(errors) > _NAMED else ""
+        _logger.warning(
+            "%s: cells with an error are loaded as gaps: %s%s", found_file.shown, named, more
+        )
+
+
 def _references(
-    file: Any, found_file: FoundFile, *, any_columns: bool
+    file: Any, found_file: FoundFile, errors: dict[str, str], *, any_columns: bool
 ) -> Iterator[tuple[bytes, int]]:
     """Yield column and row of each cell with a value; read the sheet's XML in pieces.
+
+    Put the cells with an error into *errors*.
 
     Raises:
         DataError: for a formula without a result, except with *any_columns*.
@@ -87,6 +112,9 @@ def _references(
         text = rest + piece
         if not any_columns:
             _check_results(text, found_file)
+        for error in _ERROR.finditer(text):
+            if error[2] != _GAP:
+                errors[error[1].decode()] = error[2].decode()
         end = 0
         for found in _CELL.finditer(text):
             end = found.end()
