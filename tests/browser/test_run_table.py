@@ -72,6 +72,21 @@ def test_a_bar_of_the_plot_opens_its_row(ended):
     assert page.locator(f"{TABLE} tbody.hit").get_attribute("data-status") == "FAILED"
 
 
+def test_the_names_in_the_figure_have_the_themes_colour(ended):
+    """The rows' names left of the Plotly figure have JupyterLab's text colour, which each theme sets."""
+    wanted, found = ended.page.evaluate(
+        """() => {
+          const text = document.body.appendChild(document.createElement("p"));
+          text.style.color = "var(--jp-ui-font-color1)";
+          const wanted = getComputedStyle(text).color;
+          text.remove();
+          const names = [...document.querySelectorAll(".jp-RenderedPlotly .ytick text")];
+          return [wanted, names.map(name => [name.textContent, getComputedStyle(name).fill])];
+        }"""
+    )
+    assert sorted(found) == [[name, wanted] for name in ("ALSO", "BAD<script>", "LONG")]
+
+
 def test_the_table_sorts_and_filters(ended):
     """Headers sort, numbers as numbers, and show the direction. A box and a list filter, and show
     the number of rows left.
