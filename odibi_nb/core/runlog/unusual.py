@@ -52,8 +52,8 @@ class Usual(msgspec.Struct, gc=False, eq=False):
     track these objects, because thousands of them would make it stop the run.
 
     Attributes:
-        times: seconds of the successes; those that are not above 0 do not count.
-        counts: rows that they wrote; negative numbers do not count.
+        times: seconds of the successes. A time that is not above 0 does not count.
+        counts: rows that they wrote. A negative number does not count.
     """
 
     times: Sequence[float]
