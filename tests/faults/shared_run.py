@@ -10,7 +10,9 @@ import io
 import os
 import signal
 import sys
+import threading
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -70,18 +72,27 @@ def refuse_commits(flag: str, tell) -> None:
     deltalake.DeltaTable.merge = refusing(deltalake.DeltaTable.merge)
 
 
-def freeze_in_commit(table: str, tell) -> None:
-    """Stop this process with SIGSTOP right before it commits to *table* for the first time."""
+def freeze_at_commit(table: str, tell, *, after: bool) -> None:
+    """Stop this process with SIGSTOP right before or *after* it commits to *table* for the first time."""
     real = deltalake.write_deltalake
-    left = [1]
+    left, resumed = [1], threading.Event()
+    signal.signal(signal.SIGCONT, lambda *_: resumed.set())
+
+    def stop():
+        left.pop()
+        tell()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        resumed.wait()  # the signal stops this thread a moment later
 
     def write(place, *values, **keywords):
         uri = str(getattr(place, "table_uri", place))
-        if uri.rstrip("/").endswith(table) and left:
-            left.pop()
-            tell()
-            os.kill(os.getpid(), signal.SIGSTOP)
-        return real(place, *values, **keywords)
+        ours = uri.rstrip("/").endswith(table) and left
+        if ours and not after:
+            stop()
+        done = real(place, *values, **keywords)
+        if ours and after:
+            stop()
+        return done
 
     deltalake.write_deltalake = write
 
@@ -102,14 +113,17 @@ class Told(io.StringIO):
 def on_cluster(name: str, home: str, pipe, call: str, keywords: dict) -> None:
     """Call a function of `odibi_nb` on a cluster; send each event, each message and the end through *pipe*.
 
-    *keywords* are the function's, but for three: ``hours`` by which the cluster's clock is wrong, ``freeze``, the
-    table before whose commit the process stops, and ``refuse``, a file during whose existence no commit succeeds.
+    *keywords* are the function's, but for four: ``hours`` by which the cluster's clock is wrong, ``freeze`` and
+    ``freeze_after``, the table before or after whose commit the process stops, and ``refuse``, a file during whose
+    existence no commit succeeds.
     """
     if flag := keywords.pop("refuse", ""):
         refuse_commits(flag, lambda: pipe.send(("refused", "", "")))
     set_clock(keywords.pop("hours", 0))
-    if table := keywords.pop("freeze", ""):
-        freeze_in_commit(table, lambda: pipe.send(("frozen", "", "")))
+    for key in ("freeze", "freeze_after"):
+        if table := keywords.pop(key, ""):
+            tell = partial(pipe.send, ("frozen", "", ""))
+            freeze_at_commit(table, tell, after=key == "freeze_after")
     os.environ.update(HOME=home, ODIBI_STATE_DIR=f"{home}/state")
     quick_lease()
     process_identity._space = lambda: name  # no other cluster can see this process

@@ -324,6 +324,25 @@ def test_a_run_that_is_frozen_in_a_commit(shared, exists, frozen):
     assert Counter(run["run_id"] for run in shared.log().runs(10))[ended[1]] == 1
 
 
+@pytest.mark.parametrize("table", ["late", "slow"])
+def test_a_run_that_is_frozen_after_a_commit(shared, table):
+    """A run that freezes after its commit, is taken over and retried, and then wakes has failed, and its log stays.
+
+    The retry has taken back the rows and appended its own, also where the frozen run had only its end left.
+    """
+    cluster = shared.start("one", freeze_after=table)
+    cluster.wait_for("frozen")
+    result = shared.run(retry)
+    assert result["status"] == "success"
+    os.kill(cluster.child.pid, signal.SIGCONT)
+    ended = cluster.end()
+    assert ended[2] in ("cancelled", "failed"), ended
+    assert len(shared.values(f"bronze.{table}")) == 1
+    assert Counter(run["run_id"] for run in shared.log().runs(10))[ended[1]] == 1
+    keys = [(r["transformation_id"], r["attempt"]) for r in shared.log().attempts([ended[1]])]
+    assert len(keys) == len({*keys})
+
+
 @pytest.mark.parametrize("hours", [-5, 5])
 def test_clusters_with_clocks_apart(shared, hours):
     """A cluster whose clock is wrong by hours loses no lease, and the order of runs is that of their numbers."""

@@ -42,15 +42,17 @@ class RunLogWriter:
 
     Attributes:
         on_flushed: called after each batch with the name of the sink and the number of records.
+        replaced: returns a text if another run has taken the place of this run, and so has completed its
+            log. Each sink is then asked which records it has before it gets more.
     """
 
     run_id: str
     sinks: Sequence[BaseLogSink]
     journal: Journal
     on_flushed: Callable[[str, int], object] = lambda _name, _count: None
+    replaced: Callable[[], str] = lambda: ""
     _records: list[Row] = field(default_factory=list)
     _inbox: queue.SimpleQueue[object] = field(default_factory=queue.SimpleQueue)
-    _unsure: bool = False
 
     def __post_init__(self) -> None:
         self._positions = [_Position(sink) for sink in self.sinks]
@@ -64,10 +66,6 @@ class RunLogWriter:
     def flush(self) -> None:
         """Request a batch now, without waiting for it."""
         self._inbox.put(_FLUSH)
-
-    def beware(self) -> None:
-        """Ask each sink which records it has before it gets more: another run may have completed the log."""
-        self._unsure = True
 
     def close(self, run_record: Row) -> list[str]:
         """Write the remaining records and *run_record*, and wait for the sinks.
@@ -104,7 +102,7 @@ class RunLogWriter:
     def _finish(self, position: _Position, run_record: Row) -> None:
         """Write the last batch and the record of the run, at the same time if the sink can."""
         batch = self._records[position.done :]
-        unsure = self._unsure
+        unsure = bool(self.replaced())
         position.tried = position.tried or unsure
         if batch and position.failed is None and not unsure:
             try:
@@ -136,7 +134,8 @@ class RunLogWriter:
                 reraise=True,
             ):
                 with attempt:
-                    rest = unwritten(position.sink, self.run_id, batch) if position.tried else batch
+                    unsure = position.tried or self.replaced()
+                    rest = unwritten(position.sink, self.run_id, batch) if unsure else batch
                     position.tried = True
                     if rest:
                         position.sink.write(rest)

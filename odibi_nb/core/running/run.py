@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import sys
 import time
@@ -36,6 +37,7 @@ from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.json import as_json
 from odibi_nb.core.text.redaction import error_text
+from odibi_nb.errors import DataError
 from odibi_nb.version import __version__
 
 if TYPE_CHECKING:
@@ -218,6 +220,7 @@ class RunExecution:
             sinks=self.setup.sinks,
             journal=self.journal,
             on_flushed=self._flushed,
+            replaced=self._replaced,
         )
         for view in self.setup.views:
             with self.events.guarded(view):
@@ -257,7 +260,10 @@ class RunExecution:
         results: dict[str, TransformationResult],
     ) -> tuple[RunResult, bool]:
         status = _run_status(results.values(), cancelled=self.runner.cancel_level > 0)
-        if lost := self.lost or self.presence.lost():
+        lost = self.lost or self.presence.lost()
+        if not lost and status is RunStatus.SUCCESS:
+            lost = self._overridden() or self._replaced()
+        if lost:
             status = RunStatus.FAILED
             self.events.warn(lost)
         ended = utc_now()
@@ -274,8 +280,6 @@ class RunExecution:
             duration_seconds=duration,
         )
         self.journal.append({"event": "run_record", "run_record": record})
-        if self.lock.lease is not None and self.lock.lease.lost:
-            self.events.run_log.beware()
         problems = self.events.run_log.close(record)
         for problem in problems:
             self.events.warn(problem)
@@ -406,6 +410,18 @@ class RunExecution:
             return ""
         self.lost = self.presence.lost()
         return self.lost
+
+    def _replaced(self) -> str:
+        """Return which run has replaced this one; "" if none has, as far as is known.
+
+        A machine that slept has an old lease, so this looks again: the other run may have taken back what
+        this one wrote, and has completed its log.
+        """
+        with contextlib.suppress(DataError):  # a lease that cannot be renewed has no known holder
+            if why := self.lock.check():
+                return why
+        who = self.lock.replaced_by
+        return f"{who} has replaced this run" if who else ""
 
     def _context(self, row: PlannedRow, attempt: int) -> ExecutionContext:
         context = make_context(
