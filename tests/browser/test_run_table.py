@@ -72,19 +72,26 @@ def test_a_bar_of_the_plot_opens_its_row(ended):
     assert page.locator(f"{TABLE} tbody.hit").get_attribute("data-status") == "FAILED"
 
 
-def test_the_names_in_the_figure_have_the_themes_colour(ended):
-    """The rows' names left of the Plotly figure have JupyterLab's text colour, which each theme sets."""
-    wanted, found = ended.page.evaluate(
+def test_the_texts_of_the_figure_have_the_themes_colours(ended):
+    """Names, layers and times around the Plotly figure have JupyterLab's text colours, which each theme sets."""
+    names, others, wanted = ended.page.evaluate(
         """() => {
-          const text = document.body.appendChild(document.createElement("p"));
-          text.style.color = "var(--jp-ui-font-color1)";
-          const wanted = getComputedStyle(text).color;
-          text.remove();
-          const names = [...document.querySelectorAll(".jp-RenderedPlotly .ytick text")];
-          return [wanted, names.map(name => [name.textContent, getComputedStyle(name).fill])];
+          const colour = number => {
+            const text = document.body.appendChild(document.createElement("p"));
+            text.style.color = `var(--jp-ui-font-color${number})`;
+            const found = getComputedStyle(text).color;
+            text.remove();
+            return found;
+          };
+          const fills = where => Object.fromEntries([...document.querySelectorAll(".jp-RenderedPlotly " + where)]
+            .map(text => [text.textContent, getComputedStyle(text).fill]));
+          return [fills(".ytick text"), fills(":is(.xtick text,.annotation-text)"), [colour(1), colour(2)]];
         }"""
     )
-    assert sorted(found) == [[name, wanted] for name in ("ALSO", "BAD<script>", "LONG")]
+    assert names == dict.fromkeys(("ALSO", "BAD<script>", "LONG"), wanted[0])
+    assert {"Bronze", "0.0 s"} <= {*others} | {"0.0 s"}
+    assert len(others) > 2  # noqa: PLR2004  the layer and several times
+    assert {*others.values()} == {wanted[1]}
 
 
 def test_the_table_sorts_and_filters(ended):

@@ -57,13 +57,14 @@ def _room_below(mark: str, height: float) -> str:
 
     JupyterLab replaces a live chart by the saved one in two steps: between them, the page would jump.
     And when the page is resized, Plotly takes the figure's height from its box, scrollbar included.
-    The names of the rows take the theme's colour from here: in the figure, each would need a colour of its own.
+    Names, layers and times take the theme's colours from here: in the figure, each would need a colour of its own.
     """
     child = ".jp-OutputArea-child"
     below = f"{child}:has(.{mark})+{child}"
     figure = f"{below} .js-plotly-plot{{height:{height}px;overflow:hidden}}"
     names = f"{below} .ytick text{{fill:var(--jp-ui-font-color1)!important}}"
-    return f"<style class='{mark}'>{below}{{min-height:{height}px}}{figure}{names}</style>"
+    others = f"{below} :is(.xtick text,.annotation-text){{fill:var(--jp-ui-font-color2)!important}}"
+    return f"<style class='{mark}'>{below}{{min-height:{height}px}}{figure}{names}{others}</style>"
 
 
 def summary_bundle(snapshot: RunSnapshot) -> Bundle:

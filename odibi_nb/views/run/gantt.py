@@ -45,8 +45,8 @@ AXIS_ROOM = 1.1
 """The axis of a run with a forecast, as a multiple of the expected duration."""
 MARK = 0.01
 """Width of the mark of a row that never started, as a fraction of the axis."""
-LEAST_QUEUE = 0.001
-"""Shortest time in a queue that is drawn, as a fraction of the axis: about a pixel."""
+LEAST_QUEUE = 0.004
+"""Shortest time in a queue that is drawn, as a fraction of the axis: a few pixels."""
 _UNENDED_WAIT = frozenset({RETRYING, Status.SKIPPED.value, Status.CANCELLED.value})
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 

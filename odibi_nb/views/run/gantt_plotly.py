@@ -72,7 +72,7 @@ def gantt_plotly(
         run: the run's id, by which the table of that run finds the figure.
         live: keep full tooltips, reserve a trace for every kind, and split the kinds in `MANY` into several
             traces, so that an update changes few of them.
-        inked: give the rows' names the theme's colour. Otherwise the page must do it.
+        inked: give names, layers and times the theme's colours. Otherwise the page must do it.
     """
     tooltips = live or len(gantt.rows) <= MAX_TOOLTIPS
     data: list[dict[str, Any]] = []
@@ -256,6 +256,12 @@ def _inked(ink: int, text: str) -> str:
     return f"<span style='color:{_INKS[ink]}'>{_text([text])}</span>"
 
 
+def _plain(ink: int, text: str) -> str:
+    """Return *text*, escaped, for a page that has a style for it in the place of *ink*."""
+    del ink
+    return _text([text])
+
+
 def _waits(segment: Segment) -> bool:
     """Return True if the row still waits for its first attempt: a frequent kind that needs only a brief tooltip."""
     return segment.kind == QUEUED and segment.open
@@ -270,7 +276,8 @@ def _brief(gantt: Gantt, segment: Segment) -> str:
 def _layout(gantt: Gantt, *, inked: bool) -> dict[str, Any]:
     count = len(gantt.labels)
     labels = [cut_in_the_middle(label, MAX_NAME) for label in gantt.labels]
-    names = [_inked(1, label) if inked else _text([label]) for label in labels]
+    ink = _inked if inked else _plain
+    names = [ink(1, label) for label in labels]
     layers = [shortened(band.layer, MAX_LAYER) for band in gantt.bands]
     right = 24 + 7 * max(map(len, layers), default=0)
     ticks = gantt.ticks()
@@ -298,7 +305,7 @@ def _layout(gantt: Gantt, *, inked: bool) -> dict[str, Any]:
         "xaxis": {
             "range": [0, gantt.until],
             "tickvals": [round(seconds, 6) for seconds, _ in ticks],
-            "ticktext": [_inked(2, text) for _, text in ticks],
+            "ticktext": [ink(2, text) for _, text in ticks],
             "gridcolor": _GRID,
             "zeroline": False,
         },
@@ -316,7 +323,7 @@ def _layout(gantt: Gantt, *, inked: bool) -> dict[str, Any]:
         "shapes": _lines(gantt),
         "annotations": [
             {
-                "text": _inked(2, layer),
+                "text": ink(2, layer),
                 "xref": "paper",
                 "x": 1.01,
                 "xanchor": "left",

@@ -57,9 +57,9 @@ def test_each_row_has_its_bars(name, bars):
 
 
 def test_a_queue_that_is_too_short_to_see_has_no_bar():
-    """A row that waits for less than a pixel of 1,000 has no bar for it, also while the wait is open."""
+    """A row that waits for less than four pixels of 1,000 has no bar for it, also while the wait is open."""
     first = row("A", bar(1, 0, 20), status="SUCCESS")
-    for wait, drawn in ((0.004, 0), (0.5, 1)):
+    for wait, drawn in ((0.019, 0), (0.5, 1)):
         late = row("B", bar(1, wait, 20), status="SUCCESS")
         gantt = gantt_of(run(first, late, seconds=20, status="success"))
         assert len([one for one in gantt.segments if one.kind == "QUEUED"]) == drawn
