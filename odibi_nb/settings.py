@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -187,9 +188,15 @@ def _from_file(start: Path) -> dict[str, Setting]:
 def _read(path: Path) -> dict[str, Any]:
     try:
         remedy = "keep only settings in it"
-        return decode_toml(read_bounded(path, MAX_SETTINGS, remedy).decode("utf-8-sig"))
+        return _decoded(read_bounded(path, MAX_SETTINGS, remedy).decode("utf-8-sig"))
     except (OSError, ValueError) as exc:
         raise SettingsError(str(path), [str(exc)]) from exc
+
+
+@lru_cache(maxsize=16)
+def _decoded(text: str) -> dict[str, Any]:
+    """Decode the *text* of a settings file once: each run reads it three times. Nobody may change the result."""
+    return decode_toml(text)
 
 
 def _checked(table: Any, path: Path) -> dict[str, Setting]:

@@ -156,6 +156,8 @@ def _own_modules(tmp_path_factory):
     known = [(folders, set(folders)) for folders in (ModuleLoader.folders, ModuleSpace.lent)]
     yield
     sys.path[:] = [p for p in sys.path if p in path or not str(p).startswith(temporary)]
+    for place in [p for p in sys.path_importer_cache.copy() if str(p).startswith(temporary)]:
+        sys.path_importer_cache.pop(place, None)
     for folders, before in known:
         added = folders - before
         folders.difference_update({f for f in added if f.is_relative_to(temporary)})

@@ -89,8 +89,8 @@ def test_the_texts_of_the_figure_have_the_themes_colours(ended):
         }"""
     )
     assert names == dict.fromkeys(("ALSO", "BAD<script>", "LONG"), wanted[0])
-    assert {"Bronze", "0.0 s"} <= {*others} | {"0.0 s"}
-    assert len(others) > 2  # noqa: PLR2004  the layer and several times
+    assert "Bronze" in others
+    assert len(others) > 2
     assert {*others.values()} == {wanted[1]}
 
 

@@ -26,7 +26,10 @@ import re
 import sys
 import types
 import urllib.parse
+from bisect import bisect_left
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from itertools import compress, count, islice, takewhile
+from operator import is_not
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -287,8 +290,12 @@ _looked_at: dict[str, types.ModuleType] = {}
 """Modules that `loaded_from` has found in ``sys.modules``, by name."""
 _places: dict[str, str] = {}
 """Names of those modules that have a file, to the file's normalized path."""
-_pathless: set[str] = set()
-"""Names of the packages without a file. Python computes their folders at each access."""
+_in_order: list[tuple[int, list[tuple[str, str]]]] = [(0, [])]
+"""The same paths and names, in the order of the paths, with the number of the last change that they have."""
+_change, _numbers = [0], count(1)
+"""The number of the last change of the places, and the next numbers."""
+_pathless: dict[str, str] = {}
+"""Names of the packages without a file, to the top of their plain names. Python computes their folders at each access."""
 
 
 def loaded_from(folder: Path) -> list[str]:
@@ -301,27 +308,40 @@ def loaded_from(folder: Path) -> list[str]:
     root = os.path.normcase(f"{folder}{os.sep}")
     # Only a copy is one step: during a loop other threads and finalizers may import modules.
     loaded = sys.modules.copy()
-    for name in [name for name, module in loaded.items() if _looked_at.get(name) is not module]:
+    known = map(_looked_at.get, loaded)
+    for name in [*compress(loaded, map(is_not, loaded.values(), known))]:
         _look_at(name, loaded[name])
-    found = [name for name, place in _places.copy().items() if place.startswith(root)]
+    found = _below(root)
     # Whenever sys.path has changed, Python searches all of it for the folders of such a package.
-    tops = {name: plain_name(name).partition(".")[0] for name in _pathless.copy()}
+    tops = _pathless.copy()
     here = {top for top in set(tops.values()) if folder.joinpath(top).is_dir()}
     found += [name for name, top in tops.items() if top in here and _is_below(root, name)]
     return [name for name in found if name in loaded]
 
 
+def _below(root: str) -> list[str]:
+    """Return the names of the modules whose file's path starts with *root*, by its place in the ordered paths."""
+    change, (known, ordered) = _change[0], _in_order[0]
+    if change != known:
+        ordered = sorted((place, name) for name, place in _places.copy().items())
+        _in_order[0] = change, ordered
+    first = bisect_left(ordered, (root,))
+    here = takewhile(lambda entry: entry[0].startswith(root), islice(ordered, first, None))
+    return [name for _, name in here]
+
+
 def _look_at(name: str, module: types.ModuleType) -> None:
     if getattr(module, "__file__", None):
         _places[name] = os.path.normcase(_text_of(module) or "")
-        _pathless.discard(name)
+        _pathless.pop(name, None)
     else:
         _places.pop(name, None)
         if hasattr(module, "__path__"):
-            _pathless.add(name)
+            _pathless[name] = plain_name(name).partition(".")[0]
         elif getattr(module, "__spec__", None) is None:
             return  # made by hand: it may get a file later
     _looked_at[name] = module
+    _change[0] = next(_numbers)
 
 
 def _is_below(root: str, package: str) -> bool:
