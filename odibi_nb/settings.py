@@ -195,7 +195,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 @lru_cache(maxsize=16)
 def _decoded(text: str) -> dict[str, Any]:
-    """Decode the *text* of a settings file once: each run reads it three times. Nobody may change the result."""
+    """Decode the *text* of a settings file once: each run reads it three times. Callers must not change the result."""
     return decode_toml(text)
 
 

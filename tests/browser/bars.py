@@ -41,8 +41,9 @@ def click_the_failed_bar(page):
     page.evaluate(ACTIVATE, PLOT)
     page.evaluate(AT_REST, PLOT)
     page.mouse.move(0, 0)
-    x, y = page.evaluate(MIDDLE_OF_THE_FAILED_BAR, PLOT)
-    for step in range(10):  # Plotly looks at most each 50 ms, and only when the mouse moves
+    for step in range(20):  # Plotly looks at most each 50 ms, and only when the mouse moves
+        # Asked again: a busy page may be at rest for ten frames, and then lay itself out once more.
+        x, y = page.evaluate(MIDDLE_OF_THE_FAILED_BAR, PLOT)
         page.mouse.move(x, y + step % 2)
         try:
             page.wait_for_selector(
