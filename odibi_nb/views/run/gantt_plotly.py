@@ -79,7 +79,8 @@ def gantt_plotly(
     for kind in BAR_STYLES:
         if kind == EXPECTED:
             own = gantt.ghosts()
-            data += [_trace(gantt, kind, own, tooltips=True) | {"showlegend": True}] if own else []
+            ghosts = _trace(gantt, kind, own, tooltips=True) | {"showlegend": True}
+            data += [ghosts if live else _without_tooltips(ghosts)] if own else []
             continue
         own = [segment for segment in gantt.segments if segment.kind == kind]
         traces = [
@@ -97,6 +98,15 @@ def gantt_plotly(
     elif not live:
         data = [_without_defaults(trace) for trace in data]
     return {"data": data, "layout": layout}
+
+
+def _without_tooltips(trace: dict[str, Any]) -> dict[str, Any]:
+    """Return *trace* without tooltips. Near the end of an expected place, Plotly would show it instead of the bar's own,
+    with its error.
+    """
+    shown = {"customdata", "hovertemplate"}
+    kept = {key: value for key, value in trace.items() if key not in shown}
+    return {**kept, "hoverinfo": "skip"}
 
 
 def _without_defaults(trace: dict[str, Any]) -> dict[str, Any]:

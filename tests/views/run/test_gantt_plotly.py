@@ -11,7 +11,9 @@ from msgspec.structs import replace as changed
 from views.snapshots import EVIL, bar, everything, many, row, run
 
 from odibi_nb.core.model.events import Progress
+from odibi_nb.core.planning.forecast import Span
 from odibi_nb.views.run.bundles import MAX_FIGURE_ROWS
+from odibi_nb.views.run.eta import ExpectedRun
 from odibi_nb.views.run.gantt import gantt_of
 from odibi_nb.views.run.gantt_plotly import MAX_HEIGHT, MAX_TOOLTIPS, gantt_plotly
 from odibi_nb.views.status_style import STATUS_STYLES
@@ -42,6 +44,21 @@ def test_one_trace_of_one_colour_per_kind():
         assert trace["width"] == (
             0.3 if "queued" in name_of(trace) or "retrying" in name_of(trace) else 0.9
         )
+
+
+def test_an_expected_place_hides_no_tooltip_of_a_bar():
+    """In a saved figure, expected places have no tooltips: near their ends Plotly would show them in place of a bar's."""
+    done = run(row("A", bar(1, 0, 4, status="FAILED", error="boom")), seconds=5, status="failed")
+    expected = ExpectedRun(seconds={"A": 3.0}, spans={"A": Span(0, 3, None)}, end=3.0)
+    gantt = gantt_of(dataclasses.replace(done, expected=expected))
+    saved, live = (
+        {name_of(t): t for t in gantt_plotly(gantt, live=x)["data"]} for x in (False, True)
+    )
+    (name,) = (name for name in saved if "expected" in name)
+    assert saved[name]["hoverinfo"] == "skip"
+    assert "hovertemplate" not in saved[name]
+    assert "boom" in saved["✖ failed"]["customdata"][0]
+    assert "expected from" in live[name]["customdata"][0]
 
 
 def test_bars_say_where_they_are():
