@@ -62,8 +62,9 @@ def live_run(folder: Path, rows: int, turns: int) -> Iterator[Figure]:
     """Rows that wait for 100 ms on 32 threads, in a real kernel: as ``widgets``, and with no view.
 
     The processor time is that of the view's two threads, and of its part of the run's own thread, over the
-    time of the run: the median of *turns* runs, because the collector of a kernel may stop any thread. All messages that reach the front end during the run count as bytes. "Last
-    state" is the last update of the picture.
+    time of the run: the median of *turns* runs, because the collector of a kernel may stop any thread. All
+    messages that reach the front end during the run count as bytes. "Last state" is the last update of the
+    picture.
     """
     project_on_disk(folder, rows, "wait")
     with KernelSession(folder) as kernel:

@@ -305,6 +305,17 @@ def test_a_starved_run_stops_before_its_next_write(shared):
     assert len(keys) == len({*keys})
 
 
+def woken_after_a_retry(shared, **freeze):
+    """Freeze a run, retry it from here, and wake it: it has not succeeded. Return its last message."""
+    cluster = shared.start("one", **freeze)
+    cluster.wait_for("frozen")
+    assert shared.run(retry)["status"] == "success"
+    os.kill(cluster.child.pid, signal.SIGCONT)
+    ended = cluster.end()
+    assert ended[2] in ("cancelled", "failed"), ended
+    return ended
+
+
 @pytest.mark.parametrize("exists", [True, False])
 @pytest.mark.parametrize("frozen", ["late", "slow"])
 def test_a_run_that_is_frozen_in_a_commit(shared, exists, frozen):
@@ -313,13 +324,7 @@ def test_a_run_that_is_frozen_in_a_commit(shared, exists, frozen):
     if exists:
         shared.run()
         before = [len(shared.values(f"bronze.{frozen}"))]
-    cluster = shared.start("one", freeze=frozen)
-    cluster.wait_for("frozen")
-    result = shared.run(retry)
-    assert result["status"] == "success"
-    os.kill(cluster.child.pid, signal.SIGCONT)
-    ended = cluster.end()
-    assert ended[2] in ("cancelled", "failed"), ended
+    ended = woken_after_a_retry(shared, freeze=frozen)
     assert len(shared.values(f"bronze.{frozen}")) == before[0] + 1
     assert Counter(run["run_id"] for run in shared.log().runs(10))[ended[1]] == 1
 
@@ -330,13 +335,7 @@ def test_a_run_that_is_frozen_after_a_commit(shared, table):
 
     The retry has taken back the rows and appended its own, also where the frozen run had only its end left.
     """
-    cluster = shared.start("one", freeze_after=table)
-    cluster.wait_for("frozen")
-    result = shared.run(retry)
-    assert result["status"] == "success"
-    os.kill(cluster.child.pid, signal.SIGCONT)
-    ended = cluster.end()
-    assert ended[2] in ("cancelled", "failed"), ended
+    ended = woken_after_a_retry(shared, freeze_after=table)
     assert len(shared.values(f"bronze.{table}")) == 1
     assert Counter(run["run_id"] for run in shared.log().runs(10))[ended[1]] == 1
     keys = [(r["transformation_id"], r["attempt"]) for r in shared.log().attempts([ended[1]])]

@@ -335,7 +335,8 @@ def _look_at(name: str, module: types.ModuleType) -> None:
         _places[name] = os.path.normcase(_text_of(module) or "")
         _pathless.pop(name, None)
     else:
-        _places.pop(name, None)
+        if _places.pop(name, None) is not None:
+            _change[0] = next(_numbers)
         if hasattr(module, "__path__"):
             _pathless[name] = plain_name(name).partition(".")[0]
         elif getattr(module, "__spec__", None) is None:

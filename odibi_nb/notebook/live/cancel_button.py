@@ -101,7 +101,7 @@ class CancelButton:
         self.heard = True
 
     def release(self) -> None:
-        """Forget the run: the kernel keeps every widget, and with it all that hears it, as long as it lives."""
+        """Forget the run. The kernel keeps each widget until the kernel ends, and with the widget its callbacks."""
         self.probe.unobserve(self._answered, "value")
         self.widget.on_click(self._pressed, remove=True)
 

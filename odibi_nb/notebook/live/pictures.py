@@ -354,7 +354,7 @@ class BestChart(Chart):
 
 
 def _head(snapshot: RunSnapshot, hint: str) -> tuple[str, ...]:
-    """Return the parts of the head, each for a widget. What changes together is one part: a part is a message."""
+    """Return the parts of the head, each for a widget. Texts that change together are one part, because each part is a message."""
     return (
         name_html(snapshot),
         state_html(snapshot),

@@ -451,7 +451,7 @@ def hold_html() -> str:
 def style_html(statuses: frozenset[str] = STATUSES, classes: frozenset[str] | None = None) -> str:
     """Return the style sheet of a table with rows of these *statuses*, for both themes.
 
-    With *classes*, those of the elements in its rows, a saved table gets only the rules that it needs.
+    With *classes*, the classes of the elements in its rows, a saved table gets only the rules that it needs.
     """
     signs = "".join(
         f"[data-status={name}]>tr>td>b{{{text_colour(style_of(name).colour)}!important}}{_only(name)}"

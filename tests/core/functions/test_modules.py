@@ -668,6 +668,8 @@ def test_a_loaded_module_is_found_where_it_is_now(tmp_path, monkeypatch):
     assert loaded_from(here) == ["takes_turns"]
     module(__file__=str(elsewhere / "takes_turns.py"))
     assert (loaded_from(here), loaded_from(elsewhere)) == ([], ["takes_turns"])
+    module()
+    assert loaded_from(elsewhere) == []
     module(__path__=[str(here / "takes_turns")])
     assert (loaded_from(here), loaded_from(elsewhere)) == (["takes_turns"], [])
     later = module()
