@@ -19,7 +19,6 @@ import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if sys.platform != "win32":
@@ -100,40 +99,41 @@ class Functions:
             }
             for place in self._places
         ]
-        self._seen = [[*vars(place).values()] for place in self._places]
+        self._values = [vars(place).values() for place in self._places]
+        self._seen = [*map(list, self._values)]
 
     def put_back(self) -> None:
         """Put back the functions that were replaced or deleted."""
-        for number, place in enumerate(self._places):
+        if self._are_as_seen():
+            return
+        for place, kept in zip(self._places, self._kept, strict=True):
             present = vars(place)
-            if self._is_as_seen(number):
-                continue
-            for name, value in self._kept[number].items():
+            for name, value in kept.items():
                 now = present.get(name)
                 if now is not value and not getattr(now, "of_odibi_nb", False):
                     setattr(place, name, value)
-            self._seen[number] = [*vars(place).values()]
+        self._seen = [*map(list, self._values)]
 
-    def _is_as_seen(self, number: int) -> bool:
+    def _are_as_seen(self) -> bool:
         """Return True nearly always, and in a tenth of the time that a look at the names takes."""
         try:
-            return [*vars(self._places[number]).values()] == self._seen[number]
+            return [*map(list, self._values)] == self._seen
         except Exception:  # noqa: BLE001  two other values, such as DataFrames, that cannot be compared
             return False
 
 
-def _settings() -> list[tuple[str, str, Any]]:
+def _settings() -> list[tuple[str, list[Any]]]:
     return [
-        (module, name, getattr(sys.modules[module], name, None))
+        (module, [*map(vars(sys.modules[module]).get, names)])
         for module, names in _SETTINGS.items()
         if module in sys.modules
-        for name in names
     ]
 
 
-def _set_settings(before: list[tuple[str, str, Any]]) -> None:
-    for module, name, value in before:
-        setattr(sys.modules[module], name, value)
+def _set_settings(before: list[tuple[str, list[Any]]]) -> None:
+    for module, values in before:
+        for name, value in zip(_SETTINGS[module], values, strict=True):
+            setattr(sys.modules[module], name, value)
 
 
 def new_threads() -> tuple[Any, Any]:
@@ -149,14 +149,6 @@ def set_new_threads(before: tuple[Any, Any]) -> None:
     ):
         if now is not value and not f"{getattr(now, '__module__', '')}".startswith("pydev"):
             put_back(value)
-
-
-def _set_time_zone(before: tuple[Any, str | None]) -> None:
-    if before[1] is None:
-        os.environ.pop("TZ", None)
-    else:
-        os.environ["TZ"] = before[1]
-    time.tzset()
 
 
 def _umask() -> int:
@@ -180,8 +172,8 @@ def _decimals() -> tuple[Any, ...] | None:
     decimal = sys.modules.get("decimal")
     if decimal is None:
         return None
-    context = decimal.DefaultContext
-    return (*_read_decimals(context), {**context.traps})
+    *settings, _flags, traps = decimal.DefaultContext.__reduce__()[1]  # a tenth of seven attributes' time
+    return (*settings, traps)
 
 
 def _set_decimals(before: tuple[Any, ...] | None) -> None:
@@ -189,19 +181,31 @@ def _set_decimals(before: tuple[Any, ...] | None) -> None:
         context = sys.modules["decimal"].DefaultContext
         for name, value in zip(_OF_DECIMALS, before, strict=False):
             setattr(context, name, value)
-        context.traps = before[-1]
+        context.traps = {signal: signal in before[-1] for signal in context.traps}
 
 
 _OF_DECIMALS = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
-_read_decimals = attrgetter(*_OF_DECIMALS)
-
 
 _VARIABLES: Any = os.environb if sys.platform != "win32" else os.environ
+_IN_MEMORY: Any = getattr(_VARIABLES, "_data", _VARIABLES)
+"""The environment variables. A copy without ``_data`` takes 50 µs."""
+_TIME_ZONE: Any = b"TZ" if sys.platform != "win32" else "TZ"
 
 
 def _variables() -> dict[Any, Any]:
-    """Return the environment variables. A copy without ``_data`` takes 50 µs."""
-    return {**getattr(_VARIABLES, "_data", _VARIABLES)}
+    return {**_IN_MEMORY}
+
+
+def _time_zone() -> tuple[Any, Any]:
+    return time.tzname, _IN_MEMORY.get(_TIME_ZONE)
+
+
+def _set_time_zone(before: tuple[Any, Any]) -> None:
+    if before[1] is None:
+        _VARIABLES.pop(_TIME_ZONE, None)
+    else:
+        _VARIABLES[_TIME_ZONE] = before[1]
+    time.tzset()
 
 
 def _add_variables(before: dict[Any, Any]) -> None:
@@ -222,12 +226,12 @@ def _limit_parts() -> list[Part]:
         return []
     kinds = [getattr(resource, name) for name in _LIMITS if hasattr(resource, name)]
 
-    def limits() -> list[tuple[int, int, int]]:
-        return [(kind, *resource.getrlimit(kind)) for kind in kinds]
+    def limits() -> list[tuple[int, int]]:
+        return [*map(resource.getrlimit, kinds)]
 
-    def put_back(before: list[tuple[int, int, int]]) -> None:
+    def put_back(before: list[tuple[int, int]]) -> None:
         """Raise the limits that were lowered. Libraries raise the limit of open files on purpose."""
-        for kind, limit, _ in before:
+        for kind, (limit, _) in zip(kinds, before, strict=True):
             now, most = resource.getrlimit(kind)
             wanted = _lower(limit, most)
             if now != wanted and _lower(now, wanted) == now:
@@ -247,7 +251,7 @@ PARTS = (
     Part(_locale, _set_locale),
     Part(_settings, _set_settings),
     Part(_variables, _add_variables),
-    Part(lambda: (time.tzname, os.environ.get("TZ")), _set_time_zone),
+    Part(_time_zone, _set_time_zone),
     Part(_umask, os.umask),
     Part(_decimals, _set_decimals),
     Part(_start_method, _set_start_method),

@@ -126,7 +126,7 @@ class _RunState:
         self._stack = threading.stack_size()
         self._new_threads = new_threads()
         self._functions = Functions() if foreground else None
-        self._parts = [(part, part.read()) for part in PARTS] if foreground else []
+        self._parts = [part.read() for part in PARTS] if foreground else []
 
     def put_back(self, *, exactly: bool) -> None:
         """Mend what breaks other rows; with *exactly*, restore all of this state."""
@@ -140,11 +140,13 @@ class _RunState:
             sys.setrecursionlimit(self._depth)
         if threading.stack_size() != self._stack:  # a thread with a small stack ends the process
             threading.stack_size(self._stack)
-        if not exactly:
+        if not exactly or self._functions is None:
             return
-        if self._functions is not None:
-            self._functions.put_back()
-        for part, before in self._parts:
+        self._functions.put_back()
+        with contextlib.suppress(Exception):
+            if [part.read() for part in PARTS] == self._parts:  # nearly always
+                return
+        for part, before in zip(PARTS, self._parts, strict=True):
             try:
                 if part.read() != before:
                     part.restore(before)
