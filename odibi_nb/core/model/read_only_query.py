@@ -17,39 +17,12 @@ if TYPE_CHECKING:
 
 _BEGINS = re.compile(r"(?i)[(\s]*(?:select|with|from|values|table)\b")
 _NOISE = re.compile(r"'(?:[^']|'')*(?:'|\Z)|--[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
-_FORBIDDEN_NODES = [
-    "Insert",
-    "Update",
-    "Delete",
-    "Merge",
-    "Into",
-    "Create",
-    "Drop",
-    "Alter",
-    "Command",
-    "Copy",
-    "Set",
-    "Use",
-    "Attach",
-    "Detach",
-    "TruncateTable",
-    "Kill",
-    "Transaction",
-    "Commit",
-    "Rollback",
-    "Pragma",
-    "MultitableInserts",
-    "QueryTransform",
-    "Execute",
-    "Declare",
-    "Grant",
-    "LoadData",
-    "Analyze",
-    "Cache",
-    "Uncache",
-    "Refresh",
-    "Export",
-]
+_FORBIDDEN_NODES = (
+    *("Insert", "Update", "Delete", "Merge", "Into", "MultitableInserts", "TruncateTable"),
+    *("Create", "Drop", "Alter", "Grant", "Copy", "LoadData", "Export", "Analyze"),
+    *("Command", "Execute", "QueryTransform", "Transaction", "Commit", "Rollback", "Kill"),
+    *("Set", "Use", "Declare", "Pragma", "Attach", "Detach", "Cache", "Uncache", "Refresh"),
+)
 _PG_READS = re.compile(
     r"pg_(?:typeof|size_pretty|size_bytes|backend_pid|is_in_recovery|my_temp_schema|collation_for"
     r"|postmaster_start_time|conf_load_time|describe_object|identify_object\w*|encoding_to_char"
@@ -70,78 +43,21 @@ _ACTS = re.compile(
     r"|table_changes_by_path|ai_\w+|identifier)"
 )
 _TSQL_STATEMENTS = frozenset(
-    [
-        "insert",
-        "update",
-        "delete",
-        "merge",
-        "into",
-        "exec",
-        "execute",
-        "drop",
-        "create",
-        "alter",
-        "truncate",
-        "grant",
-        "revoke",
-        "deny",
-        "shutdown",
-        "commit",
-        "rollback",
-        "begin",
-        "save",
-        "set",
-        "declare",
-        "use",
-        "kill",
-        "backup",
-        "restore",
-        "dbcc",
-        "bulk",
-        "waitfor",
-        "goto",
-        "while",
-        "print",
-        "raiserror",
-        "throw",
-        "reconfigure",
-        "checkpoint",
-        "openrowset",
-        "openquery",
-        "opendatasource",
-        "writetext",
-        "updatetext",
-        "setuser",
-        "disable",
-        "enable",
-        "load",
-    ]
+    {
+        *("insert", "update", "delete", "merge", "into", "truncate", "writetext", "updatetext"),
+        *("create", "alter", "drop", "grant", "revoke", "deny", "enable", "disable", "bulk"),
+        *("exec", "execute", "openrowset", "openquery", "opendatasource", "load"),
+        *("begin", "commit", "rollback", "save", "set", "setuser", "declare", "use"),
+        *("while", "goto", "waitfor", "print", "raiserror", "throw"),
+        *("shutdown", "kill", "backup", "restore", "dbcc", "reconfigure", "checkpoint"),
+    }
 )
 _FORMATS = frozenset(
-    [
-        "csv",
-        "json",
-        "parquet",
-        "orc",
-        "text",
-        "delta",
-        "avro",
-        "xml",
-        "binaryfile",
-        "iceberg",
-        "jdbc",
-        "hive",
-        "excel",
-        "image",
-        "libsvm",
-        "kafka",
-        "rate",
-        "socket",
-        "statestore",
-        "deltasharing",
-        "cloudfiles",
-        "protobuf",
-    ]
+    {
+        *("csv", "json", "xml", "text", "excel", "parquet", "orc", "avro", "protobuf"),
+        *("delta", "iceberg", "hive", "jdbc", "binaryfile", "image", "libsvm"),
+        *("kafka", "rate", "socket", "statestore", "deltasharing", "cloudfiles"),
+    }
 )
 _FORMAT_DOT = re.compile(rf"(?i)\b(?:{'|'.join(sorted(_FORMATS))})\s{{0,9}}\.\s{{0,9}}[\w`\"]+")
 _FORMAT_AND_PATH = 2  # of three parts the first is a catalog
