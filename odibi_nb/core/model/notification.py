@@ -14,7 +14,6 @@ from odibi_nb.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from urllib.parse import SplitResult
 
 Notified = Literal["run_failed", "run_finished", "run_abandoned", "row_failed"]
 NOTIFIED: tuple[Notified, ...] = get_args(Notified)
@@ -132,9 +131,8 @@ def _check_webhook(channel: Channel, where: str) -> Iterator[Problem]:
         if not _HEADER_NAME.fullmatch(name):
             yield Problem(f"{where}.headers", "a name is not the name of an HTTP header")
         elif _odd(value) or not value.isascii():
-            yield Problem(
-                f"{where}.headers.{name}", "has a character that HTTP headers cannot have"
-            )
+            message = "has a character that HTTP headers cannot have"
+            yield Problem(f"{where}.headers.{name}", message)
     if channel.url is None:
         yield Problem(f"{where}.url", "is missing: give the address of the webhook")
     elif not _has_variable(channel.url) and (reason := _reason_against(channel.url)):
@@ -152,10 +150,6 @@ def _reason_against(url: str) -> str:
         return "has a blank, a control character or a character that is not ASCII"
     if parts.username is not None:
         return "has a user name: put it into headers"
-    return _reason_against_host(parts)
-
-
-def _reason_against_host(parts: SplitResult) -> str:
     if not parts.hostname or parts.scheme not in {"http", "https"}:
         return "expected https://…"
     if parts.scheme == "http" and not is_loopback(parts.hostname):
@@ -176,9 +170,8 @@ def _check_mail(channel: Channel, where: str) -> Iterator[Problem]:
         yield Problem(where, "expected both 'user' and 'password', or neither")
     for field, value in [("sender", channel.sender), *(("to", one) for one in channel.to)]:
         if value and not _has_variable(value) and not _ADDRESS.fullmatch(value):
-            yield Problem(
-                f"{where}.{field}", f"expected an address such as a@b.org, found {value!r}"
-            )
+            message = f"expected an address such as a@b.org, found {value!r}"
+            yield Problem(f"{where}.{field}", message)
     yield from _check_server(channel, where)
 
 
