@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.model.tables import DEFAULT_SCHEMA, TableName
+from odibi_nb.core.model.tables import DEFAULT_SCHEMA, MOST_PARTS, TableName
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
@@ -22,7 +22,6 @@ DIALECTS = {"pandas": "duckdb", "spark": "databricks"}
 SHOWN_SQL = 120
 LONGEST = 200_000
 """Longest text to parse, so that a plan does not wait."""
-MOST_PARTS = 3
 _QUERY = re.compile(
     r"(?i)[(\s]*(?:select|with|from|values|table|pivot|unpivot|summarize|describe)\b"
 )
@@ -138,6 +137,16 @@ def parse(sql: str, dialect: str) -> tuple[list[Any] | None, str]:
             found = errors[0]
             return None, f"{found['description'].rstrip('.')} (line {found['line']})"
         return None, " ".join(str(exc).split())[:SHOWN_SQL] or type(exc).__name__
+
+
+def tokens_of(sql: str, dialect: str) -> list[Any] | None:
+    """Return sqlglot's tokens of *sql*; None if it has none, because a quote or a comment does not end."""
+    import sqlglot
+
+    try:
+        return sqlglot.tokenize(sql, read=dialect)
+    except Exception:  # noqa: BLE001  a parser of untrusted text may raise anything
+        return None
 
 
 def table_parts(table: Any) -> tuple[str, ...]:

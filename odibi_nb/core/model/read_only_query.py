@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.model.query_tables import parse, shown_sql, table_parts
+from odibi_nb.core.model.query_tables import parse, shown_sql, table_parts, tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -171,14 +171,10 @@ def _blank(found: re.Match[str]) -> str:
 
 def _statement_word(sql: str) -> str:
     """Return the first word in T-SQL that must begin another statement; "" without such a word."""
-    import sqlglot
+    from sqlglot import TokenType
 
-    try:
-        tokens = sqlglot.tokenize(sql, read="tsql")
-    except Exception:  # noqa: BLE001  the parser fails too, and its error is reported
-        return ""
-    quoted = {sqlglot.TokenType.STRING, sqlglot.TokenType.NATIONAL_STRING}
-    quoted.add(sqlglot.TokenType.IDENTIFIER)
+    tokens = tokens_of(sql, "tsql") or ()  # without tokens, the parser's error is reported
+    quoted = {TokenType.STRING, TokenType.NATIONAL_STRING, TokenType.IDENTIFIER}
     words = (token.text for token in tokens if token.token_type not in quoted)
     return next((word for word in words if word.lower() in _TSQL_STATEMENTS), "")
 
