@@ -30,7 +30,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import partial, reduce
 from operator import and_
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from odibi_nb.core.model.events import DONE, Status
 from odibi_nb.errors import Hints, Problem, did_you_mean
@@ -76,13 +76,8 @@ class Selectable(NamedTuple):
     entities: tuple[str | None, ...]
 
 
-def no_states(_run: str) -> Mapping[str, str]:
-    """Raise LookupError. This is `Population.states` if there is no run log."""
-    raise LookupError("no run log is available")
-
-
-def no_freshness() -> Mapping[str, Freshness]:
-    """Raise LookupError. This is `Population.freshness` if there is no run log."""
+def no_run_log(*_run: str) -> NoReturn:
+    """Raise LookupError. This is `Population.states` and `Population.freshness` if there is no run log."""
     raise LookupError("no run log is available")
 
 
@@ -108,8 +103,8 @@ class Population:
     engines: Sequence[str] = ()
     disabled: Collection[str] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
-    states: Callable[[str], Mapping[str, str]] = no_states
-    freshness: Callable[[], Mapping[str, Freshness]] = no_freshness
+    states: Callable[[str], Mapping[str, str]] = no_run_log
+    freshness: Callable[[], Mapping[str, Freshness]] = no_run_log
 
 
 class Selected(NamedTuple):
@@ -152,11 +147,12 @@ class _Selector:
     def __init__(self, population: Population) -> None:
         self.population = population
         self.rows = population.rows
+        by, layers, engines = self._by_value, population.layers, population.engines
         self.methods: dict[str, Callable[[str], set[str]]] = {
-            "layer": self._by_layer,
-            "tag": self._by_tag,
-            "engine": self._by_engine,
-            "function": self._by_function,
+            "layer": partial(by, "layer", lambda row: [row.layer], known=layers),
+            "tag": partial(by, "tag", lambda row: row.tags),
+            "engine": partial(by, "engine", lambda row: [row.engine], known=engines),
+            "function": partial(by, "function", _function_names, fold=False),
             "state": self._by_state,
         }
         labels = {**{name: name for name in ENTITIES}, **LABELS, **population.labels}
@@ -246,31 +242,16 @@ class _Selector:
                 self._problem(f"no transformation {name!r}{self.hint(name, self.rows)}")
         return found
 
-    def _by_layer(self, value: str) -> set[str]:
-        return self._by_value("layer", value, lambda row: [row.layer], self.population.layers)
-
-    def _by_engine(self, value: str) -> set[str]:
-        return self._by_value("engine", value, lambda row: [row.engine], self.population.engines)
-
-    def _by_tag(self, value: str) -> set[str]:
-        return self._by_value("tag", value, lambda row: row.tags)
-
     def _by_entity(self, label: str, which: int, value: str) -> set[str]:
-        return self._by_value(label, value, lambda row: [row.entities[which] or ""])
-
-    def _by_function(self, value: str) -> set[str]:
-        def named(row: Selectable) -> Sequence[str]:
-            return row.function, f"{row.module}.{row.function}"
-
-        return self._by_value("function", value, named, fold=False)
+        return self._by_value(label, lambda row: [row.entities[which] or ""], value)
 
     def _by_value(
         self,
         method: str,
-        value: str,
         values_of: Callable[[Selectable], Sequence[str]],
-        known: Sequence[str] = (),
+        value: str,
         *,
+        known: Sequence[str] = (),
         fold: bool = True,
     ) -> set[str]:
         """Return the rows with a value that matches *value*.
@@ -359,6 +340,10 @@ def reached(
         found |= edge
         steps = None if steps is None else steps - 1
     return found - start
+
+
+def _function_names(row: Selectable) -> Sequence[str]:
+    return row.function, f"{row.module}.{row.function}"
 
 
 def _split_at_commas(word: str) -> list[str]:
