@@ -164,8 +164,8 @@ class Facts:
     runs: frozenset[str]
     writers: Callable[[], Mapping[str, Mapping[str, str]]]
     code: Callable[[PlannedRow], tuple[str, tuple[str, ...]]]
-    changed_code: Callable[[PlannedRow, str], list[str]] = field(default=lambda _row, _old: [])
-    config: Callable[[str], Mapping[str, Any] | None] = field(default=lambda _hash: None)
+    changed_code: Callable[[PlannedRow, str], list[str]]
+    config: Callable[[str], Mapping[str, Any] | None]
     version: Callable[[PlannedRow, str], TableVersion | None]
     commits: Callable[[PlannedRow, str, int], list[TableCommit]]
     committed_at: Callable[[PlannedRow, str, int], dt.datetime | None] = field(
