@@ -24,7 +24,6 @@ from odibi_nb.core.planning.dependencies import find_dependencies
 from odibi_nb.core.planning.graph import depths, in_order, remaining
 from odibi_nb.core.planning.plan import PlannedRow, PlanRequest, RunPlan
 from odibi_nb.core.planning.row_problems import (
-    RowPlace,
     RowResolver,
     is_number,
     ordered_layers,
@@ -220,7 +219,13 @@ def _make_plan(
     order = _order(planner, edges)
     resolver = RowResolver(manifest, request)
     planner.planned = {
-        name: resolver.resolve(planner.rows[name], order.place(name, found.reads[name]))
+        name: msgspec.structs.replace(
+            resolver.resolve(planner.rows[name]),
+            reads=found.reads[name],
+            upstream=tuple(sorted(order.edges[name])),
+            depth=order.depth[name],
+            rank=order.rank[name],
+        )
         for name in edges
     }
     planner.problems += [*resolver.problems, *found.problems(edges)]
@@ -293,11 +298,6 @@ class _Order:
     depth: Mapping[str, int]
     rank: Mapping[str, int]
     listed: list[str]
-
-    def place(self, name: str, reads: tuple[str, ...]) -> RowPlace:
-        """Return the place of the row *name*, which reads the tables *reads*."""
-        upstream = tuple(sorted(self.edges[name]))
-        return RowPlace(reads, upstream, self.depth[name], self.rank[name])
 
 
 def _order(planner: Planner, edges: dict[str, set[str]]) -> _Order:
