@@ -431,15 +431,11 @@ def _created(reading: _Reading, key: str) -> bool:
 
 
 def _newer(reading: _Reading, key: str, seen: int, now: TableVersion) -> Iterator[Reason]:
-    row, facts = reading.row, reading.facts
-    if now.data_version is not None and now.data_version <= seen:
-        return
-    commits, gap = _commits_since(row, key, seen, now.version, facts)
+    changes, gap = _changes_since(reading.row, key, seen, now, reading.facts)
+    changes = [commit for commit in changes if not reading.is_own(commit)]
     if gap:
         yield Reason(Cause.UNKNOWN, f"input {key} v{seen} → v{now.version}: {gap}")
-        return
-    changes = [c for c in commits if c.changes_data and not reading.is_own(c)]
-    if changes:
+    elif changes:
         text = f"input {key} v{seen} → v{changes[0].version}{_who(changes)}"
         yield Reason(Cause.INPUT, text)
 
@@ -459,19 +455,21 @@ def _writer(commit: TableCommit) -> str:
     return f"run {commit.run_id}, {row or commit.operation}"
 
 
-def _commits_since(
-    row: PlannedRow, key: str, seen: int, now: int, facts: Facts
+def _changes_since(
+    row: PlannedRow, key: str, seen: int, now: TableVersion, facts: Facts
 ) -> tuple[list[TableCommit], str]:
-    """Return the commits after version *seen*, newest first, and the reason why some are unknown."""
+    """Return the commits after version *seen* that change data, newest first, or the reason why they are unknown."""
+    if now.data_version is not None and now.data_version <= seen:
+        return [], ""
     try:
         commits = facts.commits(row, key, seen + 1)
     except Exception as exc:  # noqa: BLE001  see `_table_reasons`
         return [], f"its history cannot be read: {exc}"
     since = sorted((c for c in commits if c.version > seen), key=lambda c: -c.version)
     known = {commit.version for commit in since}
-    if not known >= {*range(seen + 1, now + 1)}:
-        return since, "the history in between is gone"
-    return since, ""
+    if not known >= {*range(seen + 1, now.version + 1)}:
+        return [], "the history in between is gone"
+    return [commit for commit in since if commit.changes_data], ""
 
 
 def _file_reasons(row: PlannedRow, one: Mapping[str, Any], facts: Facts) -> Iterator[Reason]:
@@ -515,13 +513,10 @@ def _unread(row: PlannedRow, inputs: Iterable[Mapping[str, Any]]) -> Iterator[Re
             yield Reason(Cause.UNKNOWN, f"it did not read input {key} through its context")
     for item in row.transformation.inputs:
         place = item if isinstance(item, str) else item.get("path")
-        if isinstance(place, str) and is_location(place) and not _names(place, files):
+        if isinstance(place, str) and is_location(place) and place not in files:
             shown = redact_text(place)
-            yield Reason(Cause.UNKNOWN, f"it did not read input {shown} through its context")
-
-
-def _names(place: str, files: set[str]) -> bool:
-    return place in files or redact_text(place) in files
+            if shown not in files:
+                yield Reason(Cause.UNKNOWN, f"it did not read input {shown} through its context")
 
 
 # -- outputs ---------------------------------------------------------------------------------------
@@ -574,23 +569,16 @@ def _one_output(
 def _written_since(
     row: PlannedRow, one: OutputWritten, written: int, now: TableVersion, facts: Facts
 ) -> Iterator[Reason]:
-    if now.data_version is not None and now.data_version <= written:
-        return
-    commits, gap = _commits_since(row, one.table, written, now.version, facts)
+    changes, gap = _changes_since(row, one.table, written, now, facts)
     if gap:
         yield Reason(Cause.UNKNOWN, f"output {one.table} v{written} → v{now.version}: {gap}")
-        return
-    sharing = _sharers(row, one.table, facts)
-    foreign = [
-        c
-        for c in commits
-        if c.changes_data and not (c.run_id in facts.runs and c.transformation_id in sharing)
-    ]
-    if foreign:
-        newest = foreign[0]
-        where = f"v{newest.version}, {_writer(newest)}"
-        text = f"output {one.table} was changed by someone else ({where})"
-        yield Reason(Cause.OUTPUT, text)
+    sharing = _sharers(row, one.table, facts) if changes else set()
+    for commit in changes:
+        if commit.run_id not in facts.runs or commit.transformation_id not in sharing:
+            where = f"v{commit.version}, {_writer(commit)}"
+            text = f"output {one.table} was changed by someone else ({where})"
+            yield Reason(Cause.OUTPUT, text)
+            return  # the newest is enough
 
 
 def _sharers(row: PlannedRow, key: str, facts: Facts) -> set[str]:
