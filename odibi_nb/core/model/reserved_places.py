@@ -124,8 +124,7 @@ class Reserved:
 
     def check(self, table: str) -> None:
         """Raise DataError if *table* is a table of the run log."""
-        why = self._refusal(table)
-        if why:
+        if why := self._refusal(table):
             raise DataError(why)
 
     def problems(self, row: Transformation, checks: Sequence[Rule]) -> list[tuple[str, str]]:

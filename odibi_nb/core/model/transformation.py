@@ -76,10 +76,7 @@ SQL_MODULE = "odibi_nb.sql"
 READY_MADE = (INGEST_MODULE, SQL_MODULE)
 
 RESERVED_CONSTANTS = frozenset(
-    {
-        *("engine", "retry", "timeout_seconds", "priority", "depends_on", "checks", "tags"),
-        "always_run",
-    }
+    ("engine", "retry", "timeout_seconds", "priority", "depends_on", "checks", "tags", "always_run")
 )
 """Keys of ``constants`` that the orchestrator reads; it also passes them to the function."""
 
@@ -238,8 +235,7 @@ def row_columns(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def row_id(row: Mapping[str, Any]) -> str | None:
     """Return the id of a registry row, as `row_columns` finds it; None without an id."""
-    identity = row_columns(row).get("transformation_id")
-    return None if identity is None else str(identity)
+    return _text(row_columns(row).get("transformation_id"))
 
 
 def enabled_from(value: Any) -> bool | None:
