@@ -21,6 +21,7 @@ NOTIFIED: tuple[Notified, ...] = get_args(Notified)
 MAIL = "email"
 MAIL_PORT = 587
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
+_ODD = re.compile(r"[\x00-\x1f\x7f]")
 _ADDRESS = re.compile(r"[!-;=?A-~]{1,200}@[0-9A-Za-z.-]{1,200}")
 
 
@@ -87,7 +88,7 @@ def server_address(server: str) -> tuple[str, int]:
         ValueError: if *server* is not ``HOST`` or ``HOST:PORT``.
     """
     parts = urlsplit(f"//{server}")
-    if not parts.hostname or _odd(server) or parts.path or parts.query or "@" in server:
+    if not parts.hostname or _ODD.search(server) or parts.path or parts.query or "@" in server:
         raise ValueError(server)
     return parts.hostname, parts.port or MAIL_PORT
 
@@ -106,7 +107,7 @@ def check_channels(channels: Mapping[str, Channel], where: str) -> Iterator[Prob
     """Yield the problems of *channels*. Texts with a variable in them are not judged."""
     for name, channel in channels.items():
         place = f"{where}.{name}"
-        if not name.strip() or _odd(name):
+        if not name.strip() or _ODD.search(name):
             yield Problem(where, "a channel's name is empty, or has a control character")
         if not channel.on:
             yield Problem(f"{place}.on", f"names no event: choose among {', '.join(NOTIFIED)}")
@@ -130,7 +131,7 @@ def _check_webhook(channel: Channel, where: str) -> Iterator[Problem]:
     for name, value in channel.headers.items():
         if not _HEADER_NAME.fullmatch(name):
             yield Problem(f"{where}.headers", "a name is not the name of an HTTP header")
-        elif _odd(value) or not value.isascii():
+        elif _ODD.search(value) or not value.isascii():
             message = "has a character that HTTP headers cannot have"
             yield Problem(f"{where}.headers.{name}", message)
     if channel.url is None:
@@ -146,7 +147,7 @@ def _reason_against(url: str) -> str:
         parts.port  # noqa: B018  raises if the port is no number
     except ValueError:
         return "is not a URL"
-    if _odd(url) or " " in url or not url.isascii():
+    if _ODD.search(url) or " " in url or not url.isascii():
         return "has a blank, a control character or a character that is not ASCII"
     if parts.username is not None:
         return "has a user name: put it into headers"
@@ -186,10 +187,6 @@ def _check_server(channel: Channel, where: str) -> Iterator[Problem]:
     if channel.security == "none" and not is_loopback(host):
         message = "'none' is only allowed for this machine: choose 'starttls' or 'tls'"
         yield Problem(f"{where}.security", message)
-
-
-def _odd(text: str) -> bool:
-    return any(ord(character) < 0x20 or ord(character) == 0x7F for character in text)  # noqa: PLR2004
 
 
 def _has_variable(text: str) -> bool:
