@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -106,7 +106,8 @@ class RowResolver:
         raw, declared = row.constants.get("checks"), getattr(fn, DECLARED, ())
         if raw is None and not declared:
             return ()
-        rules, problems = parse_checks(raw, declared, row.targets, where, self._check_function)
+        find = partial(self._resolved, engine=self._request.engine)
+        rules, problems = parse_checks(raw, declared, row.targets, where, find)
         self.problems += problems
         return rules
 
@@ -130,15 +131,12 @@ class RowResolver:
         base, policy, timeout = self._policy_of(row.layer)
         retry, own_timeout = row.constants.get("retry"), row.constants.get("timeout_seconds")
         if retry is not None:
-            own = (
-                retry
-                if isinstance(retry, dict)
-                else {"max_retries": 0 if retry is False else retry}
-            )
-            _, problems = decode_struct(own, RetryPolicy, f"{where}.retry")
+            if not isinstance(retry, dict):
+                retry = {"max_retries": 0 if retry is False else retry}
+            _, problems = decode_struct(retry, RetryPolicy, f"{where}.retry")
             self.problems += problems
             if not problems:
-                policy = msgspec.convert({**base, **own}, RetryPolicy)
+                policy = msgspec.convert({**base, **retry}, RetryPolicy)
         if own_timeout is not None:
             if is_number(own_timeout) and own_timeout > 0:
                 timeout = own_timeout
@@ -180,13 +178,10 @@ class RowResolver:
         except (ValueError, TypeError) as exc:
             return None, (), f"{module}.{function} cannot be called: {exc}"
 
-    def _check_function(self, module: str, function: str) -> tuple[Callable[..., Any] | None, str]:
-        """Return the function that a data check calls, and the problem with it or ""."""
-        return self._resolved(module, function, self._request.engine)
-
     def _resolved(
         self, module: str, function: str, engine: str
     ) -> tuple[Callable[..., Any] | None, str]:
+        """Return the function of a row or of a data check, and the problem with it or ""."""
         allowed = self._manifest.transformation_modules
         if not module_allowed(module, allowed):
             names = ", ".join(allowed)
