@@ -488,7 +488,5 @@ def shown_path(path: Path | None) -> str:
     """Return *path* relative to the working directory if it is below it, and else unchanged."""
     if path is None:
         return "memory"
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

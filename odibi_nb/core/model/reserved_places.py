@@ -178,7 +178,10 @@ class Reserved:
         return found
 
     def _table_refusal(self, table: str, *, quarantines: bool) -> str:
-        return self._refusal(table) or (self._quarantine(table) if quarantines else "")
+        why = self._refusal(table)
+        with contextlib.suppress(DataError):  # not a table's name, which another check reports
+            return why or (self._refusal(quarantine_of(table)) if quarantines else "")
+        return ""
 
     def _in_log(self, text: str) -> bool:
         return _is_delta_log(locate(text, self.locations, self.folder))
@@ -208,11 +211,6 @@ class Reserved:
         """Return True if links in the lake lead from the table *key* to a table of the run log."""
         path = os.path.join(self.lake, *key.split("."))  # noqa: PTH118  paths stay text
         return any(_is_below(path, f"{self.lake}/{table.path}") for table in self.tables)
-
-    def _quarantine(self, table: str) -> str:
-        with contextlib.suppress(DataError):
-            return self._refusal(quarantine_of(table))
-        return ""
 
     def _key(self, table: TableName) -> str:
         """Return the key of *table* without its catalog if that is the lake's catalog.

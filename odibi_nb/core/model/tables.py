@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from odibi_nb.core.text.redaction import REDACTED, redact, redact_url
+from odibi_nb.core.text.redaction import redact, redact_url
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_SCHEMA",
-    "REDACTED",
     "TableName",
     "is_location",
     "longest_prefix",

@@ -50,7 +50,7 @@ def find_dependencies(
     layers: Sequence[str],
     not_run: Collection[str],
     hint: Callable[[str], str],
-    engine: str = "pandas",
+    engine: str,
 ) -> Dependencies:
     """Return the dependencies between *rows*. A row needs no row of a later layer.
 

@@ -28,7 +28,7 @@ import re
 import shlex
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
 from operator import and_
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
@@ -164,7 +164,6 @@ class _Selector:
         self.where = ""
         self.hint = Hints()
         self._values: dict[str, dict[str, set[str]]] = {}
-        self._downstream: dict[str, set[str]] | None = None
 
     def union(self, arguments: Iterable[str], where: str) -> set[str]:
         """Return the ids that any of *arguments* selects. Problems name *where* as their place."""
@@ -193,16 +192,16 @@ class _Selector:
         if up is not None:
             chosen |= reached(found, self.population.upstream, int(up) if up else None)
         if down is not None:
-            chosen |= reached(found, self._needed_by(), int(down) if down else None)
+            chosen |= reached(found, self._needed_by, int(down) if down else None)
         return chosen
 
+    @cached_property
     def _needed_by(self) -> dict[str, set[str]]:
-        if self._downstream is None:
-            self._downstream = defaultdict(set)
-            for name, needed in self.population.upstream.items():
-                for other in needed:
-                    self._downstream[other].add(name)
-        return self._downstream
+        found: dict[str, set[str]] = defaultdict(set)
+        for name, needed in self.population.upstream.items():
+            for other in needed:
+                found[other].add(name)
+        return found
 
     def _matched(self, core: str) -> set[str]:
         if not core:
