@@ -205,8 +205,7 @@ class _Selector:
 
     def _matched(self, core: str) -> set[str]:
         if not core:
-            self._problem("a name is missing")
-            return set()
+            return self._problem("a name is missing")
         if core in self.rows:
             return {core}
         asked = _METHOD.fullmatch(core)
@@ -216,11 +215,11 @@ class _Selector:
         if method not in self.methods:
             hint = did_you_mean(method, self.methods)
             known = ", ".join(f"{name}:" for name in self.methods)
-            self._problem(f"unknown method {asked[1] + ':'!r}{hint}; the methods are {known}")
-            return set()
+            return self._problem(
+                f"unknown method {asked[1] + ':'!r}{hint}; the methods are {known}"
+            )
         if not value:
-            self._problem(f"{method}: needs a value")
-            return set()
+            return self._problem(f"{method}: needs a value")
         return self.methods[method](value)
 
     # -- methods -------------------------------------------------------------------------------
@@ -292,13 +291,12 @@ class _Selector:
         statuses = STATES.get(word.casefold())
         if statuses is None:
             known = (*STATES, *FRESHNESS)
-            self._problem(f"unknown state {word!r}{did_you_mean(word, known) or _listed(known)}")
-            return set()
+            hint = did_you_mean(word, known) or _listed(known)
+            return self._problem(f"unknown state {word!r}{hint}")
         try:
             states = self.population.states(run or "last")
         except LookupError as exc:
-            self._problem(str(exc.args[0]))
-            return set()
+            return self._problem(str(exc.args[0]))
         found = {name for name, status in states.items() if status in statuses}
         if Status.SUCCESS.value not in statuses:
             self._name_the_lost(found - self.rows.keys(), states)
@@ -306,13 +304,11 @@ class _Selector:
 
     def _by_freshness(self, word: str, run: str) -> set[str]:
         if run:
-            self._problem(f"state:{word} takes no run: it compares with the last success")
-            return set()
+            return self._problem(f"state:{word} takes no run: it compares with the last success")
         try:
             verdicts = self.population.freshness()
         except LookupError as exc:
-            self._problem(str(exc.args[0]))
-            return set()
+            return self._problem(str(exc.args[0]))
         found = {name for name, verdict in verdicts.items() if verdict.selected_by(word)}
         return found & self.rows.keys()
 
@@ -323,8 +319,10 @@ class _Selector:
 
     # -- problems ------------------------------------------------------------------------------
 
-    def _problem(self, message: str) -> None:
+    def _problem(self, message: str) -> set[str]:
+        """Add a problem. Return the ids that a wrong term selects: none."""
         self.problems.append(Problem(self.where, message))
+        return set()
 
 
 def reached(
