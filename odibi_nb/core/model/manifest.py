@@ -22,7 +22,6 @@ from odibi_nb.errors import ManifestError, Problem, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-DEFAULT_LAYER_ORDER = ("Bronze", "Silver_1", "Gold_1")
 _SHELL_VARIABLE = re.compile(r"\$[A-Za-z_]\w*(?:/|$)")
 DEFAULT_LAKE = "lake"
 """Folder beside the manifest that contains the tables if an environment names no lake."""
@@ -155,7 +154,7 @@ class ProjectManifest(
 
     project: str
     description: str = ""
-    layer_order: tuple[str, ...] = DEFAULT_LAYER_ORDER
+    layer_order: tuple[str, ...] = ("Bronze", "Silver_1", "Gold_1")
     cache_plan: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     version: str = "1.0.0"
     owner: str | None = None

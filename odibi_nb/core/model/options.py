@@ -18,16 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-LEAST_SPARK_WORKERS = 4
-
-
 def default_workers(engine: str) -> int:
     """Return the default number of parallel transformations: the number of CPUs, as in the seed.
 
     On Spark it is at least 4, because a worker mostly waits for the driver and the cluster.
     """
     cpus = os.cpu_count() or 1
-    return max(LEAST_SPARK_WORKERS, cpus) if engine == "spark" else cpus
+    return max(4, cpus) if engine == "spark" else cpus
 
 
 def _one_of(*words: str) -> tuple[Callable[[Any], str], str]:

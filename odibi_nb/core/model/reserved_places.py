@@ -138,10 +138,8 @@ class Reserved:
             whys = [self._table_refusal(t.table, quarantines=quarantines) for t in row.targets]
             found = [(f"outputs[{i}]", why) for i, why in enumerate(whys) if why]
         for i, item in enumerate(row.inputs):
-            path = item.get("path") if isinstance(item, dict) else item
-            if path is not None and not (isinstance(path, str) and not is_location(path)):
-                texts = _texts(path)
-                found += [(f"inputs[{i}]", _delta_log_refusal(t)) for t in texts if self._in_log(t)]
+            texts = _texts(item.get("path") if isinstance(item, dict) else item)
+            found += [(f"inputs[{i}]", _delta_log_refusal(t)) for t in texts if self._in_log(t)]
         return found
 
     def _is_plain(self, row: Transformation, checks: Sequence[Rule]) -> bool:
