@@ -231,10 +231,10 @@ class ProjectManifest(
             config, problems = decode_struct(raw, EnvironmentConfig, where)
         if config is not None:
             lake = self.environments.get(env, {}).get("lake")
-            problems = [*problems, *_check_lake(lake, f"{where}.lake")]
+            problems += _check_lake(lake, f"{where}.lake")
             for channel in config.notify.values():
                 channel.hide_secrets()
-            problems = [*problems, *check_channels(config.notify, f"{where}.notify")]
+            problems += check_channels(config.notify, f"{where}.notify")
         if config is None or problems:
             raise ManifestError(source, problems)
         return config

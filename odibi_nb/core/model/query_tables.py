@@ -53,8 +53,7 @@ def keys_read(sql: str, engine: str, known: Container[str]) -> tuple[set[str], s
     text = _DOT.sub(".", _NOISE.sub(" ", sql))
     odd = _ODD_QUOTED.search(text)
     names = {_QUOTES.sub("", name).lower() for name in _NAME.findall(text)}
-    candidates = {name for name in names if name in known}
-    candidates |= {f"{DEFAULT_SCHEMA}.{n}" for n in names if f"{DEFAULT_SCHEMA}.{n}" in known}
+    candidates = {key for n in names for key in (n, f"{DEFAULT_SCHEMA}.{n}") if key in known}
     if not odd and (not candidates or _plainly_read(text, candidates, names)):
         # Parsing takes a third of a millisecond, and a plan has thousands of rows.
         return candidates, ""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.model.query_tables import parse, shown_sql, table_parts, tokens_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _BEGINS = re.compile(r"(?i)[(\s]*(?:select|with|from|values|table)\b")
 _NOISE = re.compile(r"'(?:[^']|'')*(?:'|\Z)|--[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
@@ -100,13 +100,9 @@ def _of_trees(trees: list[Any], sql: str, dialect: str) -> str:
     if len(trees) != 1 or not isinstance(trees[0], (sx.Query, sx.Values)):
         return f"a query must be one SELECT, found: {shown_sql(sql)}"
     forbidden = tuple(found for name in _FORBIDDEN_NODES if (found := getattr(sx, name, None)))
-    for node in trees[0].walk():
-        if isinstance(node, forbidden):
-            return f"a query must be one SELECT that only reads - in: {shown_sql(sql)}"
-    for name in _calls(trees[0], sx):
-        if _acts(name, dialect):
-            return _calls_it(name, sql)
-    return ""
+    if trees[0].find(*forbidden) is not None:
+        return f"a query must be one SELECT that only reads - in: {shown_sql(sql)}"
+    return _refused_call(_calls(trees[0], sx), sql, dialect)
 
 
 def files_named(sql: str) -> list[str]:
@@ -185,8 +181,7 @@ def _unparsed(sql: str, dialect: str, why: str, *, alone: bool) -> str:
         return f"the query cannot be checked, because it cannot be parsed: {why} - in: {shown_sql(sql)}"
     if dialect == "databricks" and _SCRIPT.search(sql):
         return f"a query only reads tables, but this one runs a script - in: {shown_sql(sql)}"
-    found = next((name for name in _CALL.findall(sql) if _acts(name, dialect)), None)
-    return "" if found is None else _calls_it(found, sql)
+    return _refused_call(_CALL.findall(sql), sql, dialect)
 
 
 def _acts(name: str, dialect: str) -> bool:
@@ -196,7 +191,11 @@ def _acts(name: str, dialect: str) -> bool:
     return bool(_ACTS.fullmatch(low))
 
 
-def _calls_it(name: str, sql: str) -> str:
+def _refused_call(names: Iterable[str], sql: str, dialect: str) -> str:
+    """Return the reason to refuse calls of *names*; "" if they only read."""
+    name = next((name for name in names if _acts(name, dialect)), None)
+    if name is None:
+        return ""
     return f"a query only reads tables, but this one calls {name} - in: {shown_sql(sql)}"
 
 
