@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     Find = Callable[[str, str], tuple[Callable[..., Any] | None, str]]
 
 FAIL, WARN, QUARANTINE = "fail", "warn", "quarantine"
-QUARANTINE_SUFFIX = "_quarantine"
 ROW_KINDS = frozenset({"not_null", "unique", "accepted_values", "between"})
 """Kinds of rules that single rows break, so that those rows can be quarantined."""
 KINDS = ("not_null", "unique", "accepted_values", "between", "row_count", "fresh", "call")
@@ -254,4 +253,4 @@ def _in_words(bounds: Bounds) -> list[str]:
 def quarantine_of(table: str) -> str:
     """Return the name of the table for the rows of *table* that break a check."""
     parts = TableName.parse(table).parts
-    return str(TableName((*parts[:-1], f"{parts[-1]}{QUARANTINE_SUFFIX}")))
+    return str(TableName((*parts[:-1], f"{parts[-1]}_quarantine")))

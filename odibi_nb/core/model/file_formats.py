@@ -19,21 +19,14 @@ def format_of(location: str) -> str:
     for packed in (".gz", ".bz2", ".zip", ".xz", ".zst"):
         name = name.removesuffix(packed)
     suffix = name.rpartition(".")[2] if "." in name else ""
-    known = {
-        "csv": "csv",
-        "tsv": "csv",
-        "txt": "csv",
-        "json": "json",
-        "jsonl": "json",
-        "ndjson": "json",
-        "parquet": "parquet",
-        "pq": "parquet",
-        "xlsx": "excel",
-        "xls": "excel",
-        "xlsm": "excel",
-    }
-    if suffix not in known:
-        raise DataError(
-            f"{redact_text(location)}: the format is not clear from its name; give 'format'"
-        )
-    return known[suffix]
+    match suffix:
+        case "csv" | "tsv" | "txt":
+            return "csv"
+        case "json" | "jsonl" | "ndjson":
+            return "json"
+        case "parquet" | "pq":
+            return "parquet"
+        case "xlsx" | "xls" | "xlsm":
+            return "excel"
+    message = f"{redact_text(location)}: the format is not clear from its name; give 'format'"
+    raise DataError(message)

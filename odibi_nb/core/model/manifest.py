@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,9 +22,6 @@ from odibi_nb.errors import ManifestError, Problem, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-StructT = TypeVar("StructT", bound=msgspec.Struct)
-
-DEFAULT_LAYER_ORDER = ("Bronze", "Silver_1", "Gold_1")
 _SHELL_VARIABLE = re.compile(r"\$[A-Za-z_]\w*(?:/|$)")
 DEFAULT_LAKE = "lake"
 """Folder beside the manifest that contains the tables if an environment names no lake."""
@@ -157,7 +154,7 @@ class ProjectManifest(
 
     project: str
     description: str = ""
-    layer_order: tuple[str, ...] = DEFAULT_LAYER_ORDER
+    layer_order: tuple[str, ...] = ("Bronze", "Silver_1", "Gold_1")
     cache_plan: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     version: str = "1.0.0"
     owner: str | None = None
@@ -184,10 +181,9 @@ class ProjectManifest(
         path = Path(path)
         try:
             data = read_bounded(path, MAX_MANIFEST, "keep the rows in the registry")
-        except OSError as exc:
-            raise ManifestError(str(path), [f"cannot be read: {exc.strerror}"]) from exc
-        except ValueError as exc:  # too large, or a NUL in the path
-            raise ManifestError(str(path), [f"cannot be read: {exc}"]) from exc
+        except (OSError, ValueError) as exc:  # a ValueError: too large, or a NUL in the path
+            why = getattr(exc, "strerror", exc)
+            raise ManifestError(str(path), [f"cannot be read: {why}"]) from exc
         try:
             raw = decode_config(data)
         except ValueError as exc:
@@ -225,10 +221,8 @@ class ProjectManifest(
         """
         source = str(self.path or self.project)
         if self.environments and env not in self.environments:
-            hint = (
-                did_you_mean(str(env), self.environments)
-                or f": it has {', '.join(self.environments)}"
-            )
+            hint = did_you_mean(str(env), self.environments)
+            hint = hint or f": it has {', '.join(self.environments)}"
             raise ManifestError(source, [Problem("$.environments", f"unknown env {env!r}{hint}")])
         where = f"$.environments.{env}"
         raw, problems = expand_variables(self.environments.get(env, {}), where)
@@ -237,10 +231,10 @@ class ProjectManifest(
             config, problems = decode_struct(raw, EnvironmentConfig, where)
         if config is not None:
             lake = self.environments.get(env, {}).get("lake")
-            problems = [*problems, *_check_lake(lake, f"{where}.lake")]
+            problems += _check_lake(lake, f"{where}.lake")
             for channel in config.notify.values():
                 channel.hide_secrets()
-            problems = [*problems, *check_channels(config.notify, f"{where}.notify")]
+            problems += check_channels(config.notify, f"{where}.notify")
         if config is None or problems:
             raise ManifestError(source, problems)
         return config
@@ -259,19 +253,13 @@ class ProjectManifest(
         """
         if not target_layers:
             return self.layer_order
-        by_fold = {layer.casefold(): layer for layer in self.layer_order}
-        problems = [
-            Problem(
-                where,
-                f"unknown layer {layer!r}"
-                + (
-                    did_you_mean(layer, self.layer_order)
-                    or f": layer_order is {', '.join(self.layer_order)}"
-                ),
-            )
-            for layer in target_layers
-            if layer.casefold() not in by_fold
-        ]
+        known = {layer.casefold() for layer in self.layer_order}
+        problems = []
+        for layer in target_layers:
+            if layer.casefold() not in known:
+                hint = did_you_mean(layer, self.layer_order)
+                hint = hint or f": layer_order is {', '.join(self.layer_order)}"
+                problems.append(Problem(where, f"unknown layer {layer!r}{hint}"))
         if problems:
             raise ManifestError(str(self.path or self.project), problems)
         requested = {layer.casefold() for layer in target_layers}
@@ -319,9 +307,8 @@ def _check_layers(manifest: ProjectManifest) -> Iterator[Problem]:
     for field in ("cache_plan", "layers"):
         for layer in getattr(manifest, field):
             if layer not in known:
-                yield Problem(
-                    f"$.{field}.{layer}", f"unknown layer {layer!r}{did_you_mean(layer, known)}"
-                )
+                message = f"unknown layer {layer!r}{did_you_mean(layer, known)}"
+                yield Problem(f"$.{field}.{layer}", message)
     for layer, config in manifest.layers.items():
         before = known[: known.index(layer)] if layer in known else known
         yield from _check_layer(config, before, f"$.layers.{layer}")
@@ -355,16 +342,10 @@ def _check_lake(lake: Any, where: str) -> Iterator[Problem]:
 def _check_environments(manifest: ProjectManifest) -> Iterator[Problem]:
     if not manifest.project.strip():
         yield Problem("$.project", "is empty")
-    if (
-        manifest.default_env
-        and manifest.environments
-        and manifest.default_env not in manifest.environments
-    ):
-        yield Problem(
-            "$.default_env",
-            f"unknown env {manifest.default_env!r}{did_you_mean(manifest.default_env, manifest.environments)}",
-        )
-    for env, raw in manifest.environments.items():
+    default, known = manifest.default_env, manifest.environments
+    if default and known and default not in known:
+        yield Problem("$.default_env", f"unknown env {default!r}{did_you_mean(default, known)}")
+    for env, raw in known.items():
         config, problems = decode_struct(raw, EnvironmentConfig, f"$.environments.{env}")
         yield from problems
         if config is not None:
@@ -429,10 +410,8 @@ def find_manifest(
     if manifest_path is not None:
         manifest = ProjectManifest.from_json(manifest_path)
         if project and not _same(project, manifest.project):
-            raise ManifestError(
-                str(manifest_path),
-                [Problem("$.project", f"is {manifest.project!r}, not {project!r}")],
-            )
+            other = Problem("$.project", f"is {manifest.project!r}, not {project!r}")
+            raise ManifestError(str(manifest_path), [other])
         return manifest
     start = start or Path.cwd()
     folders = tuple(folders)
@@ -446,11 +425,11 @@ def find_manifest(
                 if _is_named(project, manifest.project):
                     return manifest
                 alike = alike or (manifest if _same(project, manifest.project) else None)
-    if alike is None:
-        return _by_name(project, folders, start)
     try:  # another manifest may have exactly this name
         return _by_name(project, folders, start)
     except ManifestError:
+        if alike is None:
+            raise
         return alike
 
 
@@ -474,11 +453,10 @@ def _by_name(project: str, folders: Sequence[str], start: Path) -> ProjectManife
         return found[0]
     if found:
         paths = ", ".join(str(manifest.path) for manifest in found)
-        raise ManifestError(
-            f"project {project!r}", [f"several manifests name it: {paths}; give manifest_path"]
-        )
-    missing = Problem("", _not_found(project, others, folders, start))
-    raise ManifestError(f"project {project!r}", [missing, *problems])
+        problems = [Problem("", f"several manifests name it: {paths}; give manifest_path")]
+    else:
+        problems.insert(0, Problem("", _not_found(project, others, folders, start)))
+    raise ManifestError(f"project {project!r}", problems)
 
 
 def _is_named(asked: str, found: str) -> bool:
@@ -509,7 +487,5 @@ def shown_path(path: Path | None) -> str:
     """Return *path* relative to the working directory if it is below it, and else unchanged."""
     if path is None:
         return "memory"
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

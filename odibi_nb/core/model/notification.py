@@ -14,7 +14,6 @@ from odibi_nb.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from urllib.parse import SplitResult
 
 Notified = Literal["run_failed", "run_finished", "run_abandoned", "row_failed"]
 NOTIFIED: tuple[Notified, ...] = get_args(Notified)
@@ -22,6 +21,7 @@ NOTIFIED: tuple[Notified, ...] = get_args(Notified)
 MAIL = "email"
 MAIL_PORT = 587
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
+_ODD = re.compile(r"[\x00-\x1f\x7f]")
 _ADDRESS = re.compile(r"[!-;=?A-~]{1,200}@[0-9A-Za-z.-]{1,200}")
 
 
@@ -88,7 +88,7 @@ def server_address(server: str) -> tuple[str, int]:
         ValueError: if *server* is not ``HOST`` or ``HOST:PORT``.
     """
     parts = urlsplit(f"//{server}")
-    if not parts.hostname or _odd(server) or parts.path or parts.query or "@" in server:
+    if not parts.hostname or _ODD.search(server) or parts.path or parts.query or "@" in server:
         raise ValueError(server)
     return parts.hostname, parts.port or MAIL_PORT
 
@@ -107,7 +107,7 @@ def check_channels(channels: Mapping[str, Channel], where: str) -> Iterator[Prob
     """Yield the problems of *channels*. Texts with a variable in them are not judged."""
     for name, channel in channels.items():
         place = f"{where}.{name}"
-        if not name.strip() or _odd(name):
+        if not name.strip() or _ODD.search(name):
             yield Problem(where, "a channel's name is empty, or has a control character")
         if not channel.on:
             yield Problem(f"{place}.on", f"names no event: choose among {', '.join(NOTIFIED)}")
@@ -131,10 +131,9 @@ def _check_webhook(channel: Channel, where: str) -> Iterator[Problem]:
     for name, value in channel.headers.items():
         if not _HEADER_NAME.fullmatch(name):
             yield Problem(f"{where}.headers", "a name is not the name of an HTTP header")
-        elif _odd(value) or not value.isascii():
-            yield Problem(
-                f"{where}.headers.{name}", "has a character that HTTP headers cannot have"
-            )
+        elif _ODD.search(value) or not value.isascii():
+            message = "has a character that HTTP headers cannot have"
+            yield Problem(f"{where}.headers.{name}", message)
     if channel.url is None:
         yield Problem(f"{where}.url", "is missing: give the address of the webhook")
     elif not _has_variable(channel.url) and (reason := _reason_against(channel.url)):
@@ -148,14 +147,10 @@ def _reason_against(url: str) -> str:
         parts.port  # noqa: B018  raises if the port is no number
     except ValueError:
         return "is not a URL"
-    if _odd(url) or " " in url or not url.isascii():
+    if _ODD.search(url) or " " in url or not url.isascii():
         return "has a blank, a control character or a character that is not ASCII"
     if parts.username is not None:
         return "has a user name: put it into headers"
-    return _reason_against_host(parts)
-
-
-def _reason_against_host(parts: SplitResult) -> str:
     if not parts.hostname or parts.scheme not in {"http", "https"}:
         return "expected https://…"
     if parts.scheme == "http" and not is_loopback(parts.hostname):
@@ -176,9 +171,8 @@ def _check_mail(channel: Channel, where: str) -> Iterator[Problem]:
         yield Problem(where, "expected both 'user' and 'password', or neither")
     for field, value in [("sender", channel.sender), *(("to", one) for one in channel.to)]:
         if value and not _has_variable(value) and not _ADDRESS.fullmatch(value):
-            yield Problem(
-                f"{where}.{field}", f"expected an address such as a@b.org, found {value!r}"
-            )
+            message = f"expected an address such as a@b.org, found {value!r}"
+            yield Problem(f"{where}.{field}", message)
     yield from _check_server(channel, where)
 
 
@@ -193,10 +187,6 @@ def _check_server(channel: Channel, where: str) -> Iterator[Problem]:
     if channel.security == "none" and not is_loopback(host):
         message = "'none' is only allowed for this machine: choose 'starttls' or 'tls'"
         yield Problem(f"{where}.security", message)
-
-
-def _odd(text: str) -> bool:
-    return any(ord(character) < 0x20 or ord(character) == 0x7F for character in text)  # noqa: PLR2004
 
 
 def _has_variable(text: str) -> bool:

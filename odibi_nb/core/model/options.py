@@ -18,16 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-LEAST_SPARK_WORKERS = 4
-
-
 def default_workers(engine: str) -> int:
     """Return the default number of parallel transformations: the number of CPUs, as in the seed.
 
     On Spark it is at least 4, because a worker mostly waits for the driver and the cluster.
     """
     cpus = os.cpu_count() or 1
-    return max(LEAST_SPARK_WORKERS, cpus) if engine == "spark" else cpus
+    return max(4, cpus) if engine == "spark" else cpus
 
 
 def _one_of(*words: str) -> tuple[Callable[[Any], str], str]:
@@ -60,21 +57,18 @@ def _mapping(value: Any) -> dict[str, Any]:
     return dict(value)
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(value)
-    return value
+def _only(kind: type) -> Callable[[Any], Any]:
+    def understand(value: Any) -> Any:
+        if not isinstance(value, kind):
+            raise TypeError(value)
+        return value
+
+    return understand
 
 
 def _workers(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(value)
-    return value
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(value)
     return value
 
 
@@ -103,12 +97,8 @@ _FORMS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "run_timeout_seconds": (_seconds, "seconds above 0"),
     "overrides": (_constants_by_id, "transformation ids with constants"),
     "repairs": (_names, "a list of run ids"),
-    "stale": (_flag, "True or False"),
-    "keep_cached": (_flag, "True or False"),
-    "atomic": (_flag, "True or False"),
-    "force": (_flag, "True or False"),
-    "job": (_text, "text"),
-    "part": (_text, "text"),
+    **dict.fromkeys(("stale", "keep_cached", "atomic", "force"), (_only(bool), "True or False")),
+    **dict.fromkeys(("job", "part"), (_only(str), "text")),
 }
 """Option to the function that converts its value, and to the expected form for error messages."""
 

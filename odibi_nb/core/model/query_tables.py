@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.model.tables import DEFAULT_SCHEMA, TableName
+from odibi_nb.core.model.tables import DEFAULT_SCHEMA, MOST_PARTS, TableName
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
@@ -22,7 +22,6 @@ DIALECTS = {"pandas": "duckdb", "spark": "databricks"}
 SHOWN_SQL = 120
 LONGEST = 200_000
 """Longest text to parse, so that a plan does not wait."""
-MOST_PARTS = 3
 _QUERY = re.compile(
     r"(?i)[(\s]*(?:select|with|from|values|table|pivot|unpivot|summarize|describe)\b"
 )
@@ -54,13 +53,10 @@ def keys_read(sql: str, engine: str, known: Container[str]) -> tuple[set[str], s
     text = _DOT.sub(".", _NOISE.sub(" ", sql))
     odd = _ODD_QUOTED.search(text)
     names = {_QUOTES.sub("", name).lower() for name in _NAME.findall(text)}
-    candidates = {name for name in names if name in known}
-    candidates |= {f"{DEFAULT_SCHEMA}.{n}" for n in names if f"{DEFAULT_SCHEMA}.{n}" in known}
+    candidates = {key for n in names for key in (n, f"{DEFAULT_SCHEMA}.{n}") if key in known}
     if not odd and (not candidates or _plainly_read(text, candidates, names)):
-        return (
-            candidates,
-            "",
-        )  # parsing takes a third of a millisecond, and a plan has thousands of rows
+        # Parsing takes a third of a millisecond, and a plan has thousands of rows.
+        return candidates, ""
     tables, why = tables_in(sql, DIALECTS.get(engine, engine))
     if tables is None:
         return candidates, why
@@ -140,6 +136,16 @@ def parse(sql: str, dialect: str) -> tuple[list[Any] | None, str]:
             found = errors[0]
             return None, f"{found['description'].rstrip('.')} (line {found['line']})"
         return None, " ".join(str(exc).split())[:SHOWN_SQL] or type(exc).__name__
+
+
+def tokens_of(sql: str, dialect: str) -> list[Any] | None:
+    """Return sqlglot's tokens of *sql*; None if it has none, because a quote or a comment does not end."""
+    import sqlglot
+
+    try:
+        return sqlglot.tokenize(sql, read=dialect)
+    except Exception:  # noqa: BLE001  a parser of untrusted text may raise anything
+        return None
 
 
 def table_parts(table: Any) -> tuple[str, ...]:

@@ -10,46 +10,19 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.model.query_tables import parse, shown_sql, table_parts
+from odibi_nb.core.model.query_tables import parse, shown_sql, table_parts, tokens_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _BEGINS = re.compile(r"(?i)[(\s]*(?:select|with|from|values|table)\b")
 _NOISE = re.compile(r"'(?:[^']|'')*(?:'|\Z)|--[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
-_FORBIDDEN_NODES = [
-    "Insert",
-    "Update",
-    "Delete",
-    "Merge",
-    "Into",
-    "Create",
-    "Drop",
-    "Alter",
-    "Command",
-    "Copy",
-    "Set",
-    "Use",
-    "Attach",
-    "Detach",
-    "TruncateTable",
-    "Kill",
-    "Transaction",
-    "Commit",
-    "Rollback",
-    "Pragma",
-    "MultitableInserts",
-    "QueryTransform",
-    "Execute",
-    "Declare",
-    "Grant",
-    "LoadData",
-    "Analyze",
-    "Cache",
-    "Uncache",
-    "Refresh",
-    "Export",
-]
+_FORBIDDEN_NODES = (
+    *("Insert", "Update", "Delete", "Merge", "Into", "MultitableInserts", "TruncateTable"),
+    *("Create", "Drop", "Alter", "Grant", "Copy", "LoadData", "Export", "Analyze"),
+    *("Command", "Execute", "QueryTransform", "Transaction", "Commit", "Rollback", "Kill"),
+    *("Set", "Use", "Declare", "Pragma", "Attach", "Detach", "Cache", "Uncache", "Refresh"),
+)
 _PG_READS = re.compile(
     r"pg_(?:typeof|size_pretty|size_bytes|backend_pid|is_in_recovery|my_temp_schema|collation_for"
     r"|postmaster_start_time|conf_load_time|describe_object|identify_object\w*|encoding_to_char"
@@ -70,78 +43,21 @@ _ACTS = re.compile(
     r"|table_changes_by_path|ai_\w+|identifier)"
 )
 _TSQL_STATEMENTS = frozenset(
-    [
-        "insert",
-        "update",
-        "delete",
-        "merge",
-        "into",
-        "exec",
-        "execute",
-        "drop",
-        "create",
-        "alter",
-        "truncate",
-        "grant",
-        "revoke",
-        "deny",
-        "shutdown",
-        "commit",
-        "rollback",
-        "begin",
-        "save",
-        "set",
-        "declare",
-        "use",
-        "kill",
-        "backup",
-        "restore",
-        "dbcc",
-        "bulk",
-        "waitfor",
-        "goto",
-        "while",
-        "print",
-        "raiserror",
-        "throw",
-        "reconfigure",
-        "checkpoint",
-        "openrowset",
-        "openquery",
-        "opendatasource",
-        "writetext",
-        "updatetext",
-        "setuser",
-        "disable",
-        "enable",
-        "load",
-    ]
+    {
+        *("insert", "update", "delete", "merge", "into", "truncate", "writetext", "updatetext"),
+        *("create", "alter", "drop", "grant", "revoke", "deny", "enable", "disable", "bulk"),
+        *("exec", "execute", "openrowset", "openquery", "opendatasource", "load"),
+        *("begin", "commit", "rollback", "save", "set", "setuser", "declare", "use"),
+        *("while", "goto", "waitfor", "print", "raiserror", "throw"),
+        *("shutdown", "kill", "backup", "restore", "dbcc", "reconfigure", "checkpoint"),
+    }
 )
 _FORMATS = frozenset(
-    [
-        "csv",
-        "json",
-        "parquet",
-        "orc",
-        "text",
-        "delta",
-        "avro",
-        "xml",
-        "binaryfile",
-        "iceberg",
-        "jdbc",
-        "hive",
-        "excel",
-        "image",
-        "libsvm",
-        "kafka",
-        "rate",
-        "socket",
-        "statestore",
-        "deltasharing",
-        "cloudfiles",
-        "protobuf",
-    ]
+    {
+        *("csv", "json", "xml", "text", "excel", "parquet", "orc", "avro", "protobuf"),
+        *("delta", "iceberg", "hive", "jdbc", "binaryfile", "image", "libsvm"),
+        *("kafka", "rate", "socket", "statestore", "deltasharing", "cloudfiles"),
+    }
 )
 _FORMAT_DOT = re.compile(rf"(?i)\b(?:{'|'.join(sorted(_FORMATS))})\s{{0,9}}\.\s{{0,9}}[\w`\"]+")
 _FORMAT_AND_PATH = 2  # of three parts the first is a catalog
@@ -184,13 +100,9 @@ def _of_trees(trees: list[Any], sql: str, dialect: str) -> str:
     if len(trees) != 1 or not isinstance(trees[0], (sx.Query, sx.Values)):
         return f"a query must be one SELECT, found: {shown_sql(sql)}"
     forbidden = tuple(found for name in _FORBIDDEN_NODES if (found := getattr(sx, name, None)))
-    for node in trees[0].walk():
-        if isinstance(node, forbidden):
-            return f"a query must be one SELECT that only reads - in: {shown_sql(sql)}"
-    for name in _calls(trees[0], sx):
-        if _acts(name, dialect):
-            return _calls_it(name, sql)
-    return ""
+    if trees[0].find(*forbidden) is not None:
+        return f"a query must be one SELECT that only reads - in: {shown_sql(sql)}"
+    return _refused_call(_calls(trees[0], sx), sql, dialect)
 
 
 def files_named(sql: str) -> list[str]:
@@ -255,14 +167,10 @@ def _blank(found: re.Match[str]) -> str:
 
 def _statement_word(sql: str) -> str:
     """Return the first word in T-SQL that must begin another statement; "" without such a word."""
-    import sqlglot
+    from sqlglot import TokenType
 
-    try:
-        tokens = sqlglot.tokenize(sql, read="tsql")
-    except Exception:  # noqa: BLE001  the parser fails too, and its error is reported
-        return ""
-    quoted = {sqlglot.TokenType.STRING, sqlglot.TokenType.NATIONAL_STRING}
-    quoted.add(sqlglot.TokenType.IDENTIFIER)
+    tokens = tokens_of(sql, "tsql") or ()  # without tokens, the parser's error is reported
+    quoted = {TokenType.STRING, TokenType.NATIONAL_STRING, TokenType.IDENTIFIER}
     words = (token.text for token in tokens if token.token_type not in quoted)
     return next((word for word in words if word.lower() in _TSQL_STATEMENTS), "")
 
@@ -273,8 +181,7 @@ def _unparsed(sql: str, dialect: str, why: str, *, alone: bool) -> str:
         return f"the query cannot be checked, because it cannot be parsed: {why} - in: {shown_sql(sql)}"
     if dialect == "databricks" and _SCRIPT.search(sql):
         return f"a query only reads tables, but this one runs a script - in: {shown_sql(sql)}"
-    found = next((name for name in _CALL.findall(sql) if _acts(name, dialect)), None)
-    return "" if found is None else _calls_it(found, sql)
+    return _refused_call(_CALL.findall(sql), sql, dialect)
 
 
 def _acts(name: str, dialect: str) -> bool:
@@ -284,7 +191,11 @@ def _acts(name: str, dialect: str) -> bool:
     return bool(_ACTS.fullmatch(low))
 
 
-def _calls_it(name: str, sql: str) -> str:
+def _refused_call(names: Iterable[str], sql: str, dialect: str) -> str:
+    """Return the reason to refuse calls of *names*; "" if they only read."""
+    name = next((name for name in names if _acts(name, dialect)), None)
+    if name is None:
+        return ""
     return f"a query only reads tables, but this one calls {name} - in: {shown_sql(sql)}"
 
 

@@ -124,8 +124,7 @@ class Reserved:
 
     def check(self, table: str) -> None:
         """Raise DataError if *table* is a table of the run log."""
-        why = self._refusal(table)
-        if why:
+        if why := self._refusal(table):
             raise DataError(why)
 
     def problems(self, row: Transformation, checks: Sequence[Rule]) -> list[tuple[str, str]]:
@@ -139,10 +138,8 @@ class Reserved:
             whys = [self._table_refusal(t.table, quarantines=quarantines) for t in row.targets]
             found = [(f"outputs[{i}]", why) for i, why in enumerate(whys) if why]
         for i, item in enumerate(row.inputs):
-            path = item.get("path") if isinstance(item, dict) else item
-            if path is not None and not (isinstance(path, str) and not is_location(path)):
-                texts = _texts(path)
-                found += [(f"inputs[{i}]", _delta_log_refusal(t)) for t in texts if self._in_log(t)]
+            texts = _texts(item.get("path") if isinstance(item, dict) else item)
+            found += [(f"inputs[{i}]", _delta_log_refusal(t)) for t in texts if self._in_log(t)]
         return found
 
     def _is_plain(self, row: Transformation, checks: Sequence[Rule]) -> bool:
@@ -179,7 +176,10 @@ class Reserved:
         return found
 
     def _table_refusal(self, table: str, *, quarantines: bool) -> str:
-        return self._refusal(table) or (self._quarantine(table) if quarantines else "")
+        why = self._refusal(table)
+        with contextlib.suppress(DataError):  # not a table's name, which another check reports
+            return why or (self._refusal(quarantine_of(table)) if quarantines else "")
+        return ""
 
     def _in_log(self, text: str) -> bool:
         return _is_delta_log(locate(text, self.locations, self.folder))
@@ -209,11 +209,6 @@ class Reserved:
         """Return True if links in the lake lead from the table *key* to a table of the run log."""
         path = os.path.join(self.lake, *key.split("."))  # noqa: PTH118  paths stay text
         return any(_is_below(path, f"{self.lake}/{table.path}") for table in self.tables)
-
-    def _quarantine(self, table: str) -> str:
-        with contextlib.suppress(DataError):
-            return self._refusal(quarantine_of(table))
-        return ""
 
     def _key(self, table: TableName) -> str:
         """Return the key of *table* without its catalog if that is the lake's catalog.

@@ -38,24 +38,11 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     retry_on: tuple[str, ...] = ()
     retry_on_timeout: bool = False
     never_retry: tuple[str, ...] = (
-        "ImportError",
-        "AttributeError",
-        "TypeError",
-        "NameError",
-        "LookupError",
-        "SyntaxError",
-        "ArithmeticError",
-        "AssertionError",
-        "NotImplementedError",
-        "MemoryError",
-        "SystemExit",
-        "KeyboardInterrupt",
-        "AnalysisException",
-        "ParseException",
-        "ConfigurationError",
-        "DataError",
-        "EngineError",
-        "RevokedError",
+        *("ImportError", "AttributeError", "TypeError", "NameError", "LookupError", "SyntaxError"),
+        *("ArithmeticError", "AssertionError", "NotImplementedError", "MemoryError"),
+        *("SystemExit", "KeyboardInterrupt"),
+        *("AnalysisException", "ParseException"),  # of Spark
+        *("ConfigurationError", "DataError", "EngineError", "RevokedError"),  # of `odibi_nb.errors`
     )
 
     def delay(self, failures: int, random_part: float) -> float:

@@ -15,7 +15,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from odibi_nb.core.model.query_tables import parse
+from odibi_nb.core.model.query_tables import parse, tokens_of
 from odibi_nb.core.text.redaction import plain_text, shown
 from odibi_nb.core.text.sql_text import literal
 from odibi_nb.errors import did_you_mean
@@ -65,7 +65,7 @@ class BoundQuery:
 
     def original(self, offset: int) -> int:
         """Convert an *offset* in `text`, outside of literals, to the offset in the query as written."""
-        return _original(offset, self.moved)
+        return offset - next((m.longer for m in reversed(self.moved) if m.end <= offset), 0)
 
 
 def for_sqlalchemy(sql: str, dialect: str) -> str:
@@ -75,18 +75,14 @@ def for_sqlalchemy(sql: str, dialect: str) -> str:
     before ``::``. A backslash before a colon makes it a plain one. A parameter without a value stays one,
     so that SQLAlchemy names it. Text that sqlglot cannot read is returned as it is.
     """
-    import sqlglot
-
-    try:
-        tokens = sqlglot.tokenize(sql, read=dialect or None)
-    except Exception:  # noqa: BLE001  a parser of untrusted text may raise anything
+    tokens = tokens_of(sql, dialect)
+    if tokens is None:
         return sql
-    code = [
-        (colon.end, name.end + 1)
+    ends = {
+        colon.end: name.end + 1
         for colon, name in pairwise(tokens)
         if colon.text == ":" and name.start == colon.end + 1 and _WORD.fullmatch(name.text)
-    ]
-    ends = dict(code)
+    }
     parts, last = [], 0
     for found in _COLON.finditer(sql):
         start = found.start()
@@ -115,11 +111,10 @@ def bind(sql: str, values: Mapping[str, Any], dialect: str) -> BoundQuery:
     """
     if not values and not _SIGN.search(sql) and len(parse(sql, dialect)[0] or ()) == 1:
         return BoundQuery(sql)
-    try:
-        places = _places(sql, dialect)
-    except ValueError as exc:
-        return BoundQuery(sql, (str(exc),))
-    return _Binding(sql, values, dialect, places).bound()
+    tokens = tokens_of(sql, dialect)
+    if tokens is None:
+        return BoundQuery(sql, ("cannot be read as SQL: a quote or a comment does not end",))
+    return _Binding(sql, values, dialect, _places(tokens)).bound()
 
 
 class _Binding:
@@ -134,10 +129,10 @@ class _Binding:
 
     def bound(self) -> BoundQuery:
         """Return the query with literals, or with its problems."""
-        marked, moved = self._replaced(self.marks)
-        tree, problem = _parsed(marked, self.dialect)
+        marked = self._replaced(self.marks)
+        tree, problem = _parsed(marked.text, self.dialect)
         if tree is None:
-            return BoundQuery(self.sql, (self._in_original(problem, moved),))
+            return BoundQuery(self.sql, (self._in_original(problem, marked),))
         nodes = [(self._place_of(node), node) for node in _placeholders(tree)]
         found = {place for place, _ in nodes if place is not None}
         problems = [*self._misnamed(nodes), *self._unusable(found), *self._misplaced(nodes)]
@@ -145,33 +140,32 @@ class _Binding:
             return BoundQuery(self.sql, tuple(problems))
         if not found:
             return BoundQuery(self.sql)
-        text, moved = self._replaced({place: self._literal(place) for place in found})
+        bound = self._replaced({place: self._literal(place) for place in found})
         if found != set(self.places):  # such as a field of JSON that is spelled like a parameter
-            marked, _ = self._replaced({place: self.marks[place] for place in found})
-            tree, _ = _parsed(marked, self.dialect)
-        if not self._same(tree, text):
+            marked = self._replaced({place: self.marks[place] for place in found})
+            tree, _ = _parsed(marked.text, self.dialect)
+        if not self._same(tree, bound.text):
             names = ", ".join(sorted({f":{place.name}" for place in found}))
-            return BoundQuery(
-                self.sql, (f"{names}: a parameter is not allowed at this place in a query",)
-            )
-        return BoundQuery(text, (), moved)
+            message = f"{names}: a parameter is not allowed at this place in a query"
+            return BoundQuery(self.sql, (message,))
+        return bound
 
-    def _replaced(self, texts: Mapping[_Place, str]) -> tuple[str, tuple[_Moved, ...]]:
-        """Return the query with *texts* in their places, and where these end."""
+    def _replaced(self, texts: Mapping[_Place, str]) -> BoundQuery:
+        """Return the query with *texts* in their places."""
         parts, moved, last, longer = [], [], 0, 0
         for place in sorted(texts):
             parts += [self.sql[last : place.start], texts[place]]
             longer += len(texts[place]) - (place.end - place.start)
             moved.append(_Moved(place.end + longer, longer))
             last = place.end
-        return "".join([*parts, self.sql[last:]]), tuple(moved)
+        return BoundQuery("".join([*parts, self.sql[last:]]), moved=tuple(moved))
 
-    def _in_original(self, problem: _ParseProblem, moved: tuple[_Moved, ...]) -> str:
+    def _in_original(self, problem: _ParseProblem, marked: BoundQuery) -> str:
         """Return the message of a parse error, with the place and the words of the query as written."""
         if problem.offset is None:
             return problem.message
         words = {mark: f":{place.name}" for place, mark in self.marks.items()}
-        offset = _original(problem.offset, moved)
+        offset = marked.original(problem.offset)
         near = words.get(problem.near, problem.near)
         return f"{place_in(self.sql, offset)}: {problem.message} {near!r}"
 
@@ -254,10 +248,6 @@ class _Binding:
         return sqlglot.parse_one(f"SELECT {text}", dialect=self.dialect).expressions[0]
 
 
-def _original(offset: int, moved: Sequence[_Moved]) -> int:
-    return offset - next((m.longer for m in reversed(moved) if m.end <= offset), 0)
-
-
 def _placeholders(tree: Any) -> Iterator[Any]:
     import sqlglot.expressions as sx
 
@@ -265,25 +255,16 @@ def _placeholders(tree: Any) -> Iterator[Any]:
     yield from (node for node in inside if not isinstance(node.parent, sx.Parameter))
 
 
-def _places(sql: str, dialect: str) -> list[_Place]:
+def _places(tokens: Sequence[Any]) -> list[_Place]:
     """Return each ``:name`` of the query that may be a parameter.
 
     A colon that follows an operand is not a parameter: ``{'a':b}``, ``list[1:n]``, ``column:field``.
-
-    Raises:
-        ValueError: if the query has no tokens, because a quote or comment does not end.
     """
-    import sqlglot
     from sqlglot import TokenType as T
 
     operands = {T.STRING, T.NUMBER, T.IDENTIFIER, T.VAR, T.R_PAREN, T.R_BRACKET, T.R_BRACE, T.DOT}
-    try:
-        tokens = sqlglot.tokenize(sql, read=dialect)
-    except Exception as exc:
-        raise ValueError("cannot be read as SQL: a quote or a comment does not end") from exc
     places = []
-    for i in range(len(tokens) - 1):
-        colon, name = tokens[i], tokens[i + 1]
+    for i, (colon, name) in enumerate(pairwise(tokens)):
         adjacent = colon.token_type is T.COLON and name.start == colon.end + 1
         if not adjacent or not _WORD.fullmatch(name.text) or name.token_type is T.IDENTIFIER:
             continue

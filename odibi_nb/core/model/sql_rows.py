@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.model.query_tables import (
     DIALECTS,
     LONGEST,
-    MOST_PARTS,
     parse,
     table_parts,
     tables_read,
+    tokens_of,
 )
 from odibi_nb.core.model.read_only_query import why_refused
 from odibi_nb.core.model.sql_parameters import BoundQuery, bind, place_in
-from odibi_nb.core.model.tables import TableName, is_location
-from odibi_nb.core.model.transformation import RESERVED_CONSTANTS, SQL_MODULE
+from odibi_nb.core.model.tables import MOST_PARTS, TableName, is_location
+from odibi_nb.core.model.transformation import RESERVED_CONSTANTS, SQL_MODULE, why_no_table
 from odibi_nb.core.text.redaction import shown
 from odibi_nb.errors import DataError, Problem, did_you_mean
 
@@ -122,18 +122,12 @@ def _sql_of(text: str, values: tuple[tuple[str, _Value], ...], engine: str) -> S
     if wrong:
         return SqlRow(text=text, problems=tuple(Problem("", message) for message in wrong))
     tables = (*_tables(text, bound, dialect),)
-    odd_names = [_odd_name(name, place) for _, name, place in tables]
-    odd = tuple(Problem("", message) for message in odd_names if message)
+    odd = tuple(
+        Problem("", f"{place}: {name!r:.100} is not a table: a query can only read tables")
+        for _, name, place in tables
+        if why_no_table(name)
+    )
     return SqlRow(text=text, problems=odd) if odd else SqlRow(text, bound.text, tables)
-
-
-def _odd_name(name: str, place: str) -> str:
-    """Return the reason why the lake cannot have a table called *name*; "" if it can."""
-    try:
-        TableName.parse(name)
-    except DataError:
-        return f"{place}: {name!r:.100} is not a table: a query can only read tables"
-    return ""
 
 
 def _odd_columns(row: Transformation) -> Iterator[tuple[str, str]]:
@@ -241,11 +235,8 @@ def place_named(message: str, text: str, engine: str) -> str:
 
 def _words(text: str, dialect: str) -> list[tuple[str, int]]:
     """Return the names and keywords of a query in lower case, with their offsets."""
-    import sqlglot
+    from sqlglot import TokenType
 
-    try:
-        tokens = sqlglot.tokenize(text, read=dialect)
-    except Exception:  # noqa: BLE001  the engine's message is enough
-        return []
-    ignored = {sqlglot.TokenType.STRING, sqlglot.TokenType.DOT}
+    tokens = tokens_of(text, dialect) or ()
+    ignored = {TokenType.STRING, TokenType.DOT}
     return [(t.text.lower(), t.start) for t in tokens if t.token_type not in ignored]

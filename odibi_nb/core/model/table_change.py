@@ -104,13 +104,9 @@ class TableChange:
             "unchanged": self.unchanged,
         }
         known = [f"{count:,} {name}" for name, count in counts.items() if count is not None]
-        changes = (
-            ", ".join(known)
-            or f"{counted(self.rows_written, 'row')} instead of {self.rows_before:,}"
-        )
-        schema = (
-            f"; {counted(len(self.columns), 'column differs', 'columns differ')}"
-            if self.columns
-            else ""
-        )
-        return f"{self.table}: {changes}{schema}"
+        changes = ", ".join(known)
+        if not known:
+            changes = f"{counted(self.rows_written, 'row')} instead of {self.rows_before:,}"
+        if self.columns:
+            changes += f"; {counted(len(self.columns), 'column differs', 'columns differ')}"
+        return f"{self.table}: {changes}"

@@ -95,13 +95,12 @@ class TableDiff:
 
     def summary(self) -> str:
         """Return one line: table, versions, counts, and columns that differ."""
-        at = f"{self.table} {_version(self.before)} → {_version(self.after)}"
         if self.before is None and self.after is None:
             return f"{self.table}: does not exist"
-        schema = f"; {len(self.columns)} column{'s' * (len(self.columns) != 1)} differ"
-        schema = schema.replace("column differ", "column differs")
-        same = "" if self else " (equal)"
-        return f"{at}: {self.counts()}{schema if self.columns else ''}{same}"
+        at = f"{self.table} {_version(self.before)} → {_version(self.after)}"
+        noun = "column differs" if len(self.columns) == 1 else "columns differ"
+        schema = f"; {len(self.columns)} {noun}" if self.columns else ""
+        return f"{at}: {self.counts()}{schema}{'' if self else ' (equal)'}"
 
 
 def _version(number: int | None) -> str:

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from odibi_nb.core.text.redaction import REDACTED, redact, redact_url
+from odibi_nb.core.text.redaction import redact, redact_url
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_SCHEMA",
-    "REDACTED",
     "TableName",
     "is_location",
     "longest_prefix",
@@ -29,7 +28,7 @@ DELTA_LOG = "_delta_log"
 _PLAIN = re.compile(r"\w{1,60}(\.\w{1,60}){0,2}")
 """Fast test that nearly all names pass; the general rule below allows them too."""
 _FORBIDDEN = re.compile(r"[/\\\x00-\x1f\x7f:*?\"'<>|;]")
-_MAX_PARTS = 3
+MOST_PARTS = 3
 _MAX_BYTES = 255  # of a file's name
 
 
@@ -52,7 +51,7 @@ class TableName(NamedTuple):
         if _PLAIN.fullmatch(name) and DELTA_LOG not in name.lower():
             return cls(tuple(name.split(".")))
         parts = tuple(part.strip().strip("`") for part in name.split("."))
-        wrong = not name.strip() or len(parts) > _MAX_PARTS
+        wrong = not name.strip() or len(parts) > MOST_PARTS
         if wrong or any(_unusable(part) for part in parts):
             raise DataError(
                 f"{name!r:.300} is not a table name: expected 'schema.table', "

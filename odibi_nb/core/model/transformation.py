@@ -76,10 +76,7 @@ SQL_MODULE = "odibi_nb.sql"
 READY_MADE = (INGEST_MODULE, SQL_MODULE)
 
 RESERVED_CONSTANTS = frozenset(
-    {
-        *("engine", "retry", "timeout_seconds", "priority", "depends_on", "checks", "tags"),
-        "always_run",
-    }
+    ("engine", "retry", "timeout_seconds", "priority", "depends_on", "checks", "tags", "always_run")
 )
 """Keys of ``constants`` that the orchestrator reads; it also passes them to the function."""
 
@@ -238,8 +235,7 @@ def row_columns(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def row_id(row: Mapping[str, Any]) -> str | None:
     """Return the id of a registry row, as `row_columns` finds it; None without an id."""
-    identity = row_columns(row).get("transformation_id")
-    return None if identity is None else str(identity)
+    return _text(row_columns(row).get("transformation_id"))
 
 
 def enabled_from(value: Any) -> bool | None:
@@ -296,11 +292,8 @@ def parse_columns(
     identity = values.get("transformation_id")
     if isinstance(identity, str) and not _storable(identity):
         # The run log would store a different id.
-        problems.append(
-            Problem(
-                "", "a transformation_id must not have a NUL character or half a surrogate pair"
-            )
-        )
+        message = "a transformation_id must not have a NUL character or half a surrogate pair"
+        problems.append(Problem("", message))
     for column, expected in JSON_COLUMNS.items():
         values[column], wrong = _parse_json(values.get(column), expected)
         if wrong:
@@ -433,8 +426,10 @@ def python_hint(text: str | bytes | bytearray, expected: type) -> str:
         value = list(value)
     if not isinstance(value, expected):
         return ""
-    written = "json.dumps(value), not str(value)"
-    return f"; this is Python text, whose quotes are not JSON's: write {_cut(value)}, as {written} does"
+    return (
+        f"; this is Python text, whose quotes are not JSON's: write {_cut(value)}, "
+        "as json.dumps(value), not str(value) does"
+    )
 
 
 def _cut(value: Any) -> str:
@@ -443,10 +438,11 @@ def _cut(value: Any) -> str:
 
 
 def _check_inputs(inputs: list[Any]) -> list[Problem]:
-    wrong = [*map(_check_input, inputs)]
-    if not any(wrong):
-        return []
-    return [Problem(f", inputs[{i}]", message) for i, message in enumerate(wrong) if message]
+    return [
+        Problem(f", inputs[{i}]", message)
+        for i, item in enumerate(inputs)
+        if (message := _check_input(item))
+    ]
 
 
 def _check_input(item: Any) -> str:
@@ -454,16 +450,16 @@ def _check_input(item: Any) -> str:
     if isinstance(item, str):
         if item[:1] in ("{", '"') and isinstance(inner := _decoded_again(item), dict):
             return f"is text that holds JSON: it was encoded twice; store {_cut(inner)} itself"
-        return "" if is_location(item) else _check_table(item)
+        return "" if is_location(item) else why_no_table(item)
     form = next((f for f in INPUT_FORMS if f in item), "") if isinstance(item, dict) else ""
     named = item[form] if form else None
     if not isinstance(named, str) or not named.strip():
         expected = "expected a table name, or an object with 'table', 'path' or 'sql'"
         return f"{expected}, found {shown(item)}"
-    return _check_table(named) if form == "table" else ""
+    return why_no_table(named) if form == "table" else ""
 
 
-def _check_table(name: str) -> str:
+def why_no_table(name: str) -> str:
     """Return the reason why *name* is not a table's name; "" if it is one."""
     try:
         table_key(name)
@@ -496,20 +492,17 @@ def _parse_outputs(outputs: list[Any]) -> tuple[tuple[Output, ...], list[Problem
 def _named_by(raw: Any) -> list[Output]:
     """Return the table that an output in a function's own form names; [] if it names none."""
     name = raw.get("table") if isinstance(raw, dict) else raw
-    if not isinstance(name, str) or _check_table(name):
+    if not isinstance(name, str) or why_no_table(name):
         return []
+    optional = isinstance(raw, dict) and raw.get("optional") is True
     # The mode is unknown. ``append`` allows two rows to write the same table.
-    return [Output(table=name, mode="append", optional=_is_optional(raw))]
+    return [Output(table=name, mode="append", optional=optional)]
 
 
 def _elsewhere(outputs: list[Any]) -> tuple[str, ...]:
     """Return the keys of the tables whose *outputs* have fields of the function's own, such as a path."""
     own = [raw for raw in outputs if isinstance(raw, dict) and not raw.keys() <= _FIELDS]
     return tuple(table_key(output.table) for raw in own for output in _named_by(raw))
-
-
-def _is_optional(raw: Any) -> bool:
-    return isinstance(raw, dict) and raw.get("optional") is True
 
 
 def _is_no_form(raw: Any) -> bool:
@@ -523,7 +516,7 @@ def _is_no_form(raw: Any) -> bool:
     name = raw.get("table")
     if isinstance(name, str):
         is_path = is_location(name) and ".." not in re.split(r"[/\\]", name)
-        return bool(_check_table(name)) and not is_path
+        return bool(why_no_table(name)) and not is_path
     return "table" not in raw and any(
         isinstance(value, str) and SequenceMatcher(None, str(name), "table").ratio() >= _ALIKE
         for name, value in raw.items()
@@ -532,7 +525,7 @@ def _is_no_form(raw: Any) -> bool:
 
 def check_output(output: Output) -> list[str]:
     """Return error messages for *output*, apart from the types of its fields."""
-    wrong = _check_table(output.table)
+    wrong = why_no_table(output.table)
     messages = [wrong] if wrong else []
     if output.mode == "merge" and not output.keys:
         messages.append("mode 'merge' needs 'keys', the columns that identify a row")

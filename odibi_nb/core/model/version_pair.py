@@ -19,13 +19,11 @@ class VersionPair(NamedTuple):
 
 def pair_of_outputs(outputs: Iterable[OutputWritten]) -> VersionPair | None:
     """Return the versions before and after *outputs*, all of one table; None if no output has a version."""
-    found = [output for output in outputs if output.version is not None]
-    if not found:
+    pairs = [(one.previous_version, one.version) for one in outputs if one.version is not None]
+    if not pairs:
         return None
-    befores = [output.previous_version for output in found]
-    known = [before for before in befores if before is not None]
-    afters = [output.version for output in found if output.version is not None]
-    return VersionPair(None if None in befores else min(known), max(afters))
+    befores, afters = zip(*pairs, strict=True)
+    return VersionPair(None if None in befores else min(befores), max(afters))
 
 
 def pair_of_commits(commits: Iterable[TableCommit], run_id: str) -> VersionPair | None:

@@ -50,7 +50,7 @@ def find_dependencies(
     layers: Sequence[str],
     not_run: Collection[str],
     hint: Callable[[str], str],
-    engine: str = "pandas",
+    engine: str,
 ) -> Dependencies:
     """Return the dependencies between *rows*. A row needs no row of a later layer.
 
@@ -95,11 +95,11 @@ def _producers(rows: Mapping[str, Transformation], found: Dependencies) -> dict[
     for name, row in rows.items():
         for output in row.targets:
             key = table_key(output.table)
-            if name in producers[key] and row.output_problems:
-                continue  # the function has its own form of outputs, such as two files of one table
             if name in producers[key]:
-                message = "is named by more than one of its outputs"
-                found.wrong[name].append(Problem(f"row {name!r}, table {key}", message))
+                # A function's own form of outputs can have two files of one table.
+                if not row.output_problems:
+                    message = "is named by more than one of its outputs"
+                    found.wrong[name].append(Problem(f"row {name!r}, table {key}", message))
                 continue
             _check_letters(row, (key,), producers, found)
             producers[key].append(name)

@@ -251,24 +251,17 @@ def _makespans(
     work, longest = sum(seconds.values()), _end(free["graph"])
     at_once = max(_most_at_once(spans) for spans in free.values())
     most = max(1, min(MOST_WORKERS, at_once))
-    found = []
-    for workers in _numbers(most, len(plan.rows)):
-        took = {
-            schedule: work
-            if workers == 1
-            else _end(
-                simulate(
-                    plan,
-                    seconds,
-                    schedule=schedule,
-                    workers=workers,
-                    layer_workers=plan.layer_workers,
-                )
-            )
-            for schedule in SCHEDULES
-        }
-        found.append(Makespan(workers, **took, bound=max(longest, work / workers)))
-    return found
+    limits = plan.layer_workers
+
+    def took(schedule: str, n: int) -> float:
+        if n == 1:
+            return work
+        return _end(simulate(plan, seconds, schedule=schedule, workers=n, layer_workers=limits))
+
+    return [
+        Makespan(n, took("layers", n), took("graph", n), bound=max(longest, work / n))
+        for n in _numbers(most, len(plan.rows))
+    ]
 
 
 def _numbers(most: int, rows: int) -> list[int]:

@@ -164,8 +164,8 @@ class Facts:
     runs: frozenset[str]
     writers: Callable[[], Mapping[str, Mapping[str, str]]]
     code: Callable[[PlannedRow], tuple[str, tuple[str, ...]]]
-    changed_code: Callable[[PlannedRow, str], list[str]] = field(default=lambda _row, _old: [])
-    config: Callable[[str], Mapping[str, Any] | None] = field(default=lambda _hash: None)
+    changed_code: Callable[[PlannedRow, str], list[str]]
+    config: Callable[[str], Mapping[str, Any] | None]
     version: Callable[[PlannedRow, str], TableVersion | None]
     commits: Callable[[PlannedRow, str, int], list[TableCommit]]
     committed_at: Callable[[PlannedRow, str, int], dt.datetime | None] = field(
@@ -230,24 +230,35 @@ def judge(row: PlannedRow, facts: Facts) -> Freshness:
     if past.success is None:
         tried = "" if past.last is None else f", and its last attempt {_ended(past.last)}"
         return Freshness(reasons=(Reason(Cause.NEW, f"never run{tried}"),))
-    return Freshness(
-        reasons=tuple(dict.fromkeys(_reasons(row, past, past.success, facts))),
-        success=past.success,
-    )
+    reasons = _reasons(_Case(row, past, past.success, facts))
+    return Freshness(reasons=tuple(dict.fromkeys(reasons)), success=past.success)
 
 
-def _reasons(
-    row: PlannedRow, past: Past, success: Mapping[str, Any], facts: Facts
-) -> Iterator[Reason]:
-    if past.last is not None and past.last is not success:
-        yield Reason(Cause.FAILED, f"last attempt {_ended(past.last)}")
-    if row.transformation.constants.get(ALWAYS_RUN):
+class _Case(NamedTuple):
+    """A row to judge, with its past, the record of its newest success, and the facts."""
+
+    row: PlannedRow
+    past: Past
+    success: Mapping[str, Any]
+    facts: Facts
+
+    def made(self, commit: TableCommit) -> bool:
+        """Return True if the newest success itself made *commit*, after it had read the table."""
+        own = self.success.get("run_id"), self.row.id, self.success.get("attempt")
+        return (commit.run_id, commit.transformation_id, commit.attempt) == own
+
+
+def _reasons(case: _Case) -> Iterator[Reason]:
+    last = case.past.last
+    if last is not None and last is not case.success:
+        yield Reason(Cause.FAILED, f"last attempt {_ended(last)}")
+    if case.row.transformation.constants.get(ALWAYS_RUN):
         yield Reason(Cause.UNKNOWN, "the row sets always_run")
-    yield from _row_reasons(row, success, facts)
-    yield from _code_reasons(row, success, facts)
-    yield from _dependency_reasons(row, past, facts)
-    yield from _input_reasons(row, success, facts)
-    yield from _output_reasons(row, success, facts)
+    yield from _row_reasons(case)
+    yield from _code_reasons(case)
+    yield from _dependency_reasons(case)
+    yield from _input_reasons(case)
+    yield from _output_reasons(case)
 
 
 def _ended(record: Mapping[str, Any]) -> str:
@@ -258,12 +269,13 @@ def _ended(record: Mapping[str, Any]) -> str:
 # -- configuration, engine and code ----------------------------------------------------------------
 
 
-def _row_reasons(row: PlannedRow, success: Mapping[str, Any], facts: Facts) -> Iterator[Reason]:
+def _row_reasons(case: _Case) -> Iterator[Reason]:
+    row, success = case.row, case.success
     before, now = success.get("config_hash"), row.transformation.config_hash()
     if not before:
         yield Reason(Cause.UNKNOWN, "the configuration of its last success was not recorded")
     elif before != now:
-        old = _safely(lambda: facts.config(str(before)), None)
+        old = _safely(lambda: case.facts.config(str(before)), None)
         yield Reason(Cause.CONSTANTS, changed_config(old, config_of(row)))
     engine = success.get("engine")
     if engine != row.engine:
@@ -310,10 +322,10 @@ def _short(value: Any) -> str:
     return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"
 
 
-def _code_reasons(row: PlannedRow, success: Mapping[str, Any], facts: Facts) -> Iterator[Reason]:
-    before = str(success.get("code_hash") or "")
+def _code_reasons(case: _Case) -> Iterator[Reason]:
+    before = str(case.success.get("code_hash") or "")
     try:
-        now, unclear = facts.code(row)
+        now, unclear = case.facts.code(case.row)
     except Exception as exc:  # noqa: BLE001  user's modules may break anything
         yield Reason(Cause.UNKNOWN, f"its code cannot be read: {exc}")
         return
@@ -323,59 +335,45 @@ def _code_reasons(row: PlannedRow, success: Mapping[str, Any], facts: Facts) -> 
     elif not before:
         yield Reason(Cause.UNKNOWN, "the code of its last success was not recorded")
     elif before != now:
-        found = _safely(lambda: facts.changed_code(row, before), [])
+        found = _safely(lambda: case.facts.changed_code(case.row, before), [])
         names = f" ({some_of(found, MAX_NAMED)})" if found else ""
         yield Reason(Cause.CODE, f"code changed{names}")
 
 
-def _dependency_reasons(row: PlannedRow, past: Past, facts: Facts) -> Iterator[Reason]:
+def _dependency_reasons(case: _Case) -> Iterator[Reason]:
     """Yield reasons for ``depends_on``, which names rows with effects that no read shows."""
-    named = row.transformation.constants.get("depends_on")
+    mine = case.past.position
+    named = case.row.transformation.constants.get("depends_on")
     for other in [named] if isinstance(named, str) else named or ():
-        before = facts.past.get(other)
-        if before is not None and before.success is not None and before.position > past.position:
+        before = case.facts.past.get(other)
+        if before is not None and before.success is not None and before.position > mine:
             yield Reason(Cause.INPUT, f"{other}, on which it depends, has run since")
 
 
 # -- inputs ----------------------------------------------------------------------------------------
 
 
-def _input_reasons(row: PlannedRow, success: Mapping[str, Any], facts: Facts) -> Iterator[Reason]:
-    inputs = recorded(success.get("inputs_read"))
+def _input_reasons(case: _Case) -> Iterator[Reason]:
+    inputs = recorded(case.success.get("inputs_read"))
     if inputs is None:
         yield Reason(Cause.UNKNOWN, "the inputs of its last success were not recorded")
         return
     if not inputs:
         yield Reason(Cause.UNKNOWN, "it read nothing that can be compared")
-    reading = _Reading(row, success, facts)
     for one in inputs:
-        yield from _one_input(reading, one)
-    yield from _unread(row, inputs)
+        yield from _one_input(case, one)
+    yield from _unread(case.row, inputs)
 
 
-class _Reading(NamedTuple):
-    """The inputs of the row's newest success."""
-
-    row: PlannedRow
-    success: Mapping[str, Any]
-    facts: Facts
-
-    def is_own(self, commit: TableCommit) -> bool:
-        """Return True if the attempt itself made *commit*, after it had read the table."""
-        own = self.success.get("run_id"), self.row.id, self.success.get("attempt")
-        return (commit.run_id, commit.transformation_id, commit.attempt) == own
-
-
-def _one_input(reading: _Reading, one: Mapping[str, Any]) -> Iterator[Reason]:
-    row, facts = reading.row, reading.facts
+def _one_input(case: _Case, one: Mapping[str, Any]) -> Iterator[Reason]:
     if "table" in one and "connection" not in one:
-        yield from _table_reasons(reading, one)
+        yield from _table_reasons(case, one)
     elif "file" in one:
-        yield from _file_reasons(row, one, facts)
+        yield from _file_reasons(case, one)
     elif "query" in one:
         tables = one.get("tables") or ()
         for table in tables:
-            yield from _table_reasons(reading, table)
+            yield from _table_reasons(case, table)
         if not tables:
             yield Reason(Cause.UNKNOWN, f"query {one['query']} reads no table")
     elif "connection" in one:
@@ -384,15 +382,14 @@ def _one_input(reading: _Reading, one: Mapping[str, Any]) -> Iterator[Reason]:
         yield Reason(Cause.UNKNOWN, "it read something that this version does not know")
 
 
-def _table_reasons(reading: _Reading, one: Mapping[str, Any]) -> Iterator[Reason]:
-    row, facts = reading.row, reading.facts
+def _table_reasons(case: _Case, one: Mapping[str, Any]) -> Iterator[Reason]:
     key, seen = str(one["table"]), one.get("version")
     try:
-        now = facts.version(row, key)
+        now = case.facts.version(case.row, key)
     except Exception as exc:  # noqa: BLE001  a table that cannot be asked is unknown
         yield Reason(Cause.UNKNOWN, f"the version of input {key} cannot be read: {exc}")
         return
-    if seen is None and _created(reading, key):
+    if seen is None and _created(case, key):
         return  # it looked whether its own output exists, and created it
     if seen is None or not one.get("table_id") or (now is not None and not now.table_id):
         yield Reason(Cause.UNKNOWN, f"input {key} has no version")
@@ -403,43 +400,37 @@ def _table_reasons(reading: _Reading, one: Mapping[str, Any]) -> Iterator[Reason
     elif now.version < seen:
         yield Reason(Cause.INPUT, f"input {key} has an older version: v{seen} → v{now.version}")
     elif now.version > seen:
-        yield from _newer(reading, key, int(seen), now)
-    elif _made_later(row, key, now, reading.success, facts):
+        yield from _newer(case, key, int(seen), now)
+    elif _made_later(case, key, now):
         yield Reason(Cause.INPUT, f"input {key} v{seen} was written again after it was read")
 
 
-def _made_later(
-    row: PlannedRow, key: str, now: TableVersion, success: Mapping[str, Any], facts: Facts
-) -> bool:
-    """Return True if the table's newest commit is younger than the attempt *success*.
+def _made_later(case: _Case, key: str, now: TableVersion) -> bool:
+    """Return True if the table's newest commit is younger than the row's newest success.
 
     Then a commit with another content took the number that the attempt saw, as after a table was put back
     from a copy of its folder.
     """
-    made = _safely(lambda: facts.committed_at(row, key, now.version), None)
-    end = success.get("end_time")
+    made = _safely(lambda: case.facts.committed_at(case.row, key, now.version), None)
+    end = case.success.get("end_time")
     return made is not None and end is not None and bool(made > end)
 
 
-def _created(reading: _Reading, key: str) -> bool:
-    """Return True if the attempt created the table with *key*."""
-    outputs = recorded(reading.success.get("outputs_written")) or ()
+def _created(case: _Case, key: str) -> bool:
+    """Return True if the row's newest success created the table with *key*."""
+    outputs = recorded(case.success.get("outputs_written")) or ()
     return any(
         one.get("table") == key and one.get("version") is not None and "previous_version" not in one
         for one in outputs
     )
 
 
-def _newer(reading: _Reading, key: str, seen: int, now: TableVersion) -> Iterator[Reason]:
-    row, facts = reading.row, reading.facts
-    if now.data_version is not None and now.data_version <= seen:
-        return
-    commits, gap = _commits_since(row, key, seen, now.version, facts)
+def _newer(case: _Case, key: str, seen: int, now: TableVersion) -> Iterator[Reason]:
+    changes, gap = _changes_since(case, key, seen, now)
+    changes = [commit for commit in changes if not case.made(commit)]
     if gap:
         yield Reason(Cause.UNKNOWN, f"input {key} v{seen} → v{now.version}: {gap}")
-        return
-    changes = [c for c in commits if c.changes_data and not reading.is_own(c)]
-    if changes:
+    elif changes:
         text = f"input {key} v{seen} → v{changes[0].version}{_who(changes)}"
         yield Reason(Cause.INPUT, text)
 
@@ -459,25 +450,27 @@ def _writer(commit: TableCommit) -> str:
     return f"run {commit.run_id}, {row or commit.operation}"
 
 
-def _commits_since(
-    row: PlannedRow, key: str, seen: int, now: int, facts: Facts
+def _changes_since(
+    case: _Case, key: str, seen: int, now: TableVersion
 ) -> tuple[list[TableCommit], str]:
-    """Return the commits after version *seen*, newest first, and the reason why some are unknown."""
+    """Return the commits after version *seen* that change data, newest first, or the reason why they are unknown."""
+    if now.data_version is not None and now.data_version <= seen:
+        return [], ""
     try:
-        commits = facts.commits(row, key, seen + 1)
+        commits = case.facts.commits(case.row, key, seen + 1)
     except Exception as exc:  # noqa: BLE001  see `_table_reasons`
         return [], f"its history cannot be read: {exc}"
     since = sorted((c for c in commits if c.version > seen), key=lambda c: -c.version)
     known = {commit.version for commit in since}
-    if not known >= {*range(seen + 1, now + 1)}:
-        return since, "the history in between is gone"
-    return since, ""
+    if not known >= {*range(seen + 1, now.version + 1)}:
+        return [], "the history in between is gone"
+    return [commit for commit in since if commit.changes_data], ""
 
 
-def _file_reasons(row: PlannedRow, one: Mapping[str, Any], facts: Facts) -> Iterator[Reason]:
+def _file_reasons(case: _Case, one: Mapping[str, Any]) -> Iterator[Reason]:
     name = str(one["file"])
     try:
-        now = facts.fingerprint(row, name)
+        now = case.facts.fingerprint(case.row, name)
     except Exception as exc:  # noqa: BLE001  see `_table_reasons`
         yield Reason(Cause.UNKNOWN, f"file {name} cannot be checked: {exc}")
         return
@@ -515,20 +508,17 @@ def _unread(row: PlannedRow, inputs: Iterable[Mapping[str, Any]]) -> Iterator[Re
             yield Reason(Cause.UNKNOWN, f"it did not read input {key} through its context")
     for item in row.transformation.inputs:
         place = item if isinstance(item, str) else item.get("path")
-        if isinstance(place, str) and is_location(place) and not _names(place, files):
+        if isinstance(place, str) and is_location(place) and place not in files:
             shown = redact_text(place)
-            yield Reason(Cause.UNKNOWN, f"it did not read input {shown} through its context")
-
-
-def _names(place: str, files: set[str]) -> bool:
-    return place in files or redact_text(place) in files
+            if shown not in files:
+                yield Reason(Cause.UNKNOWN, f"it did not read input {shown} through its context")
 
 
 # -- outputs ---------------------------------------------------------------------------------------
 
 
-def _output_reasons(row: PlannedRow, success: Mapping[str, Any], facts: Facts) -> Iterator[Reason]:
-    outputs = recorded(success.get("outputs_written"))
+def _output_reasons(case: _Case) -> Iterator[Reason]:
+    outputs = recorded(case.success.get("outputs_written"))
     if outputs is None:
         yield Reason(Cause.UNKNOWN, "the outputs of its last success were not recorded")
         return
@@ -540,18 +530,16 @@ def _output_reasons(row: PlannedRow, success: Mapping[str, Any], facts: Facts) -
             yield Reason(Cause.UNKNOWN, "an output of its last success cannot be read")
             continue
         written.add(one.table)
-        yield from _one_output(row, one, success, facts)
-    for target in row.transformation.targets:
+        yield from _one_output(case, one)
+    for target in case.row.transformation.targets:
         if table_key(target.table) not in written and not target.optional:
             text = f"it did not write output {target.table} through its context"
             yield Reason(Cause.UNKNOWN, text)
 
 
-def _one_output(
-    row: PlannedRow, one: OutputWritten, success: Mapping[str, Any], facts: Facts
-) -> Iterator[Reason]:
+def _one_output(case: _Case, one: OutputWritten) -> Iterator[Reason]:
     try:
-        now = facts.version(row, one.table)
+        now = case.facts.version(case.row, one.table)
     except Exception as exc:  # noqa: BLE001  see `_table_reasons`
         yield Reason(Cause.UNKNOWN, f"the version of output {one.table} cannot be read: {exc}")
         return
@@ -565,38 +553,29 @@ def _one_output(
         text = f"output {one.table} has an older version: v{one.version} → v{now.version}"
         yield Reason(Cause.OUTPUT, text)
     elif now.version > one.version:
-        yield from _written_since(row, one, one.version, now, facts)
-    elif _made_later(row, one.table, now, success, facts):
+        yield from _written_since(case, one.table, one.version, now)
+    elif _made_later(case, one.table, now):
         text = f"output {one.table} v{one.version} was written again by someone else"
         yield Reason(Cause.OUTPUT, text)
 
 
-def _written_since(
-    row: PlannedRow, one: OutputWritten, written: int, now: TableVersion, facts: Facts
-) -> Iterator[Reason]:
-    if now.data_version is not None and now.data_version <= written:
-        return
-    commits, gap = _commits_since(row, one.table, written, now.version, facts)
+def _written_since(case: _Case, key: str, written: int, now: TableVersion) -> Iterator[Reason]:
+    changes, gap = _changes_since(case, key, written, now)
     if gap:
-        yield Reason(Cause.UNKNOWN, f"output {one.table} v{written} → v{now.version}: {gap}")
-        return
-    sharing = _sharers(row, one.table, facts)
-    foreign = [
-        c
-        for c in commits
-        if c.changes_data and not (c.run_id in facts.runs and c.transformation_id in sharing)
-    ]
-    if foreign:
-        newest = foreign[0]
-        where = f"v{newest.version}, {_writer(newest)}"
-        text = f"output {one.table} was changed by someone else ({where})"
-        yield Reason(Cause.OUTPUT, text)
+        yield Reason(Cause.UNKNOWN, f"output {key} v{written} → v{now.version}: {gap}")
+    sharing = _sharers(case, key) if changes else set()
+    for commit in changes:
+        if commit.run_id not in case.facts.runs or commit.transformation_id not in sharing:
+            where = f"v{commit.version}, {_writer(commit)}"
+            text = f"output {key} was changed by someone else ({where})"
+            yield Reason(Cause.OUTPUT, text)
+            return  # the newest is enough
 
 
-def _sharers(row: PlannedRow, key: str, facts: Facts) -> set[str]:
+def _sharers(case: _Case, key: str) -> set[str]:
     """Return the other rows that append to or merge into the table on purpose."""
-    modes = facts.writers().get(key, {})
-    return {name for name, mode in modes.items() if mode in SHARING and name != row.id}
+    modes = case.facts.writers().get(key, {})
+    return {name for name, mode in modes.items() if mode in SHARING and name != case.row.id}
 
 
 def writers_of(rows: Iterable[Transformation]) -> dict[str, dict[str, str]]:

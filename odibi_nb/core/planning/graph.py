@@ -83,10 +83,7 @@ def passed_over(edges: Edges, chosen: set[str]) -> Edges:
 
 def _chosen_before(needed: set[str], behind: Mapping[str, set[str]]) -> set[str]:
     """Return *needed*, with each id that is not chosen replaced by the chosen ids *behind* it."""
-    found: set[str] = set()
-    for name in needed:
-        found |= behind.get(name, {name})
-    return found
+    return set[str]().union(*(behind.get(name, {name}) for name in needed))
 
 
 def depths(order: Sequence[str], edges: Mapping[str, set[str]]) -> dict[str, int]:

@@ -18,7 +18,7 @@ from odibi_nb.core.model.retry import RetryPolicy
 from odibi_nb.core.model.rich_display import RichDisplay
 from odibi_nb.core.model.transformation import Transformation
 from odibi_nb.core.planning.freshness import Freshness
-from odibi_nb.core.planning.selection import no_freshness, no_states
+from odibi_nb.core.planning.selection import no_run_log
 from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.counts import counted
 from odibi_nb.errors import CycleError, PlanError, Problem
@@ -260,8 +260,8 @@ class PlanRequest:
     select: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     within: tuple[str, ...] = ()
-    states: Callable[[str], Mapping[str, str]] = no_states
-    freshness: Callable[[], Mapping[str, Freshness]] = no_freshness
+    states: Callable[[str], Mapping[str, str]] = no_run_log
+    freshness: Callable[[], Mapping[str, Freshness]] = no_run_log
     lenient: bool = False
 
     @property

@@ -24,13 +24,12 @@ from odibi_nb.core.planning.dependencies import find_dependencies
 from odibi_nb.core.planning.graph import depths, in_order, remaining
 from odibi_nb.core.planning.plan import PlannedRow, PlanRequest, RunPlan
 from odibi_nb.core.planning.row_problems import (
-    RowPlace,
     RowResolver,
     is_number,
     ordered_layers,
     step_problems,
 )
-from odibi_nb.core.planning.selected_rows import all_rows, selected_rows
+from odibi_nb.core.planning.selected_rows import selected_edges
 from odibi_nb.core.planning.selection import selection_text
 from odibi_nb.core.text.counts import counted
 from odibi_nb.errors import Hints, Problem, did_you_mean
@@ -106,8 +105,7 @@ class Planner:
             self.malformed.setdefault(identity, columns)
             self.wrong.setdefault(identity, []).extend(problems)
         elif identity in self.rows:
-            message = "duplicate transformation_id"
-            twice = Problem(f"row {identity!r}", message)
+            twice = Problem(f"row {identity!r}", "duplicate transformation_id")
             self.wrong.setdefault(identity, []).append(twice)
         else:
             self.rows[identity] = self._finished(row)
@@ -175,21 +173,9 @@ class Planner:
         return name if name in ENGINES else self.request.engine
 
 
-def make_plan(
-    manifest: ProjectManifest, rows: Iterable[Mapping[str, Any]], request: PlanRequest
-) -> RunPlan:
-    """Join *manifest* and registry *rows* (enabled or not) into a plan, without running any row.
-
-    This resolves the functions of the rows, which imports their modules. The plan lists all
-    problems.
-    """
-    with _no_garbage_collection():
-        return _make_plan(manifest, rows, request)
-
-
 @contextlib.contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Disable garbage collection inside the block.
+    """Disable garbage collection during a call.
 
     A plan of many rows creates hundreds of thousands of objects and no garbage. Scanning them
     repeatedly, together with all other objects of a notebook, takes a third of the time.
@@ -203,24 +189,37 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _make_plan(
+@_no_garbage_collection()
+def make_plan(
     manifest: ProjectManifest, rows: Iterable[Mapping[str, Any]], request: PlanRequest
 ) -> RunPlan:
+    """Join *manifest* and registry *rows* (enabled or not) into a plan, without running any row.
+
+    This resolves the functions of the rows, which imports their modules. The plan lists all
+    problems.
+    """
     planner = Planner(manifest, request)
     for number, raw in enumerate(rows, 1):
         planner.add(raw, number)
     not_run = {*planner.disabled, *planner.elsewhere}
     found = find_dependencies(
-        planner.rows, planner.looked_at, not_run, planner.hint, planner.request.engine
+        planner.rows, planner.looked_at, not_run, planner.hint, request.engine
     )
-    selected = (selected_rows if request.selects else all_rows)(planner, found)
-    edges, planner.elsewhere = selected.edges, selected.elsewhere
-    planner.problems += selected.problems
-    planner.notices += selected.notices
+    if request.selects:
+        edges = selected_edges(planner, found)
+    else:
+        edges = found.upstream
+        planner.problems += [problem for wrong in planner.wrong.values() for problem in wrong]
     order = _order(planner, edges)
     resolver = RowResolver(manifest, request)
     planner.planned = {
-        name: resolver.resolve(planner.rows[name], order.place(name, found.reads[name]))
+        name: msgspec.structs.replace(
+            resolver.resolve(planner.rows[name]),
+            reads=found.reads[name],
+            upstream=tuple(sorted(order.edges[name])),
+            depth=order.depth[name],
+            rank=order.rank[name],
+        )
         for name in edges
     }
     planner.problems += [*resolver.problems, *found.problems(edges)]
@@ -293,11 +292,6 @@ class _Order:
     depth: Mapping[str, int]
     rank: Mapping[str, int]
     listed: list[str]
-
-    def place(self, name: str, reads: tuple[str, ...]) -> RowPlace:
-        """Return the place of the row *name*, which reads the tables *reads*."""
-        upstream = tuple(sorted(self.edges[name]))
-        return RowPlace(reads, upstream, self.depth[name], self.rank[name])
 
 
 def _order(planner: Planner, edges: dict[str, set[str]]) -> _Order:

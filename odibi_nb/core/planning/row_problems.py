@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -32,22 +33,6 @@ if TYPE_CHECKING:
     from odibi_nb.core.planning.plan import PlanRequest
 
 
-class RowPlace(NamedTuple):
-    """The place of a row among the rows of a plan.
-
-    Attributes:
-        reads: the keys of the tables that the row reads.
-        upstream: the ids that must end before it starts, sorted.
-        depth: the number of rows in the longest chain that must run before it.
-        rank: its place in the order in which ready rows start.
-    """
-
-    reads: tuple[str, ...]
-    upstream: tuple[str, ...]
-    depth: int
-    rank: int
-
-
 class RowResolver:
     """Resolver of rows: it finds the function, engine, policies and checks of each row.
 
@@ -65,13 +50,11 @@ class RowResolver:
         self.notices: list[str] = []
         self._manifest = manifest
         self._request = request
-        self._policies: dict[str, tuple[dict[str, Any], RetryPolicy, float | None]] = {}
-        self._found: dict[
-            tuple[str, str, str], tuple[Callable[..., Any] | None, tuple[str, ...], str]
-        ] = {}
+        self._policy_of = cache(self._layer_policy)
+        self._function = cache(self._look_up)
 
-    def resolve(self, row: Transformation, place: RowPlace) -> PlannedRow:
-        """Return *row* with its place, function, engine, policies and checks. Collect their problems."""
+    def resolve(self, row: Transformation) -> PlannedRow:
+        """Return *row* with its function, engine, policies and checks. Collect their problems."""
         where = f"row {row.transformation_id!r}"
         engine = self._engine(row, where)
         retry, timeout = self._settings(row, f"{where}, constants")
@@ -98,10 +81,6 @@ class RowResolver:
             engine=engine,
             retry=retry,
             timeout_seconds=timeout,
-            reads=place.reads,
-            upstream=place.upstream,
-            depth=place.depth,
-            rank=place.rank,
             expected_seconds=self._request.expected.get(row.transformation_id),
             checks=checks,
             outputs_required=self._manifest.outputs_required,
@@ -127,7 +106,8 @@ class RowResolver:
         raw, declared = row.constants.get("checks"), getattr(fn, DECLARED, ())
         if raw is None and not declared:
             return ()
-        rules, problems = parse_checks(raw, declared, row.targets, where, self._check_function)
+        find = partial(self._resolved, engine=self._request.engine)
+        rules, problems = parse_checks(raw, declared, row.targets, where, find)
         self.problems += problems
         return rules
 
@@ -148,20 +128,15 @@ class RowResolver:
 
         The row's own settings override its layer's, and the layer's override the run's.
         """
-        if row.layer not in self._policies:
-            self._policies[row.layer] = self._policy_of(row.layer)
-        base, policy, timeout = self._policies[row.layer]
+        base, policy, timeout = self._policy_of(row.layer)
         retry, own_timeout = row.constants.get("retry"), row.constants.get("timeout_seconds")
         if retry is not None:
-            own = (
-                retry
-                if isinstance(retry, dict)
-                else {"max_retries": 0 if retry is False else retry}
-            )
-            _, problems = decode_struct(own, RetryPolicy, f"{where}.retry")
+            if not isinstance(retry, dict):
+                retry = {"max_retries": 0 if retry is False else retry}
+            _, problems = decode_struct(retry, RetryPolicy, f"{where}.retry")
             self.problems += problems
             if not problems:
-                policy = msgspec.convert({**base, **own}, RetryPolicy)
+                policy = msgspec.convert({**base, **retry}, RetryPolicy)
         if own_timeout is not None:
             if is_number(own_timeout) and own_timeout > 0:
                 timeout = own_timeout
@@ -170,7 +145,7 @@ class RowResolver:
                 self.problems.append(Problem(f"{where}.timeout_seconds", message))
         return policy, timeout
 
-    def _policy_of(self, layer: str) -> tuple[dict[str, Any], RetryPolicy, float | None]:
+    def _layer_policy(self, layer: str) -> tuple[dict[str, Any], RetryPolicy, float | None]:
         """Return the retry policy of a layer, as a dict and as a `RetryPolicy`, and its timeout.
 
         The settings of a single row are laid over the dict.
@@ -186,41 +161,27 @@ class RowResolver:
             timeout = config.timeout_seconds or timeout
         return base, msgspec.convert(base, RetryPolicy), timeout
 
-    def _function(
-        self, module: str, function: str, engine: str
-    ) -> tuple[Callable[..., Any] | None, tuple[str, ...], str]:
-        key = (module, function, engine)
-        if key not in self._found:
-            self._found[key] = self._look_up(*key)
-        return self._found[key]
-
     def _look_up(
         self, module: str, function: str, engine: str
     ) -> tuple[Callable[..., Any] | None, tuple[str, ...], str]:
+        """Return a row's function, the keywords of the seed that it accepts, and the problem with it or ""."""
         fn, problem = self._resolved(module, function, engine)
-        if fn is None:
-            return None, (), problem
         if isinstance(fn, type):
-            return (
-                None,
-                (),
-                (
-                    f"{module}.{function} is a class: a row needs a function, or an object that can be "
-                    f"called, such as {function.lower()} = {function}()"
-                ),
+            problem = (
+                f"{module}.{function} is a class: a row needs a function, or an object that can be "
+                f"called, such as {function.lower()} = {function}()"
             )
+        if fn is None or problem:
+            return None, (), problem
         try:
             return fn, accepted_keywords(fn), ""
         except (ValueError, TypeError) as exc:
             return None, (), f"{module}.{function} cannot be called: {exc}"
 
-    def _check_function(self, module: str, function: str) -> tuple[Callable[..., Any] | None, str]:
-        """Return the function that a data check calls, and the problem with it or ""."""
-        return self._resolved(module, function, self._request.engine)
-
     def _resolved(
         self, module: str, function: str, engine: str
     ) -> tuple[Callable[..., Any] | None, str]:
+        """Return the function of a row or of a data check, and the problem with it or ""."""
         allowed = self._manifest.transformation_modules
         if not module_allowed(module, allowed):
             names = ", ".join(allowed)

@@ -28,9 +28,9 @@ import re
 import shlex
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
 from operator import and_
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from odibi_nb.core.model.events import DONE, Status
 from odibi_nb.errors import Hints, Problem, did_you_mean
@@ -76,13 +76,8 @@ class Selectable(NamedTuple):
     entities: tuple[str | None, ...]
 
 
-def no_states(_run: str) -> Mapping[str, str]:
-    """Raise LookupError. This is `Population.states` if there is no run log."""
-    raise LookupError("no run log is available")
-
-
-def no_freshness() -> Mapping[str, Freshness]:
-    """Raise LookupError. This is `Population.freshness` if there is no run log."""
+def no_run_log(*_run: str) -> NoReturn:
+    """Raise LookupError. This is `Population.states` and `Population.freshness` if there is no run log."""
     raise LookupError("no run log is available")
 
 
@@ -108,8 +103,8 @@ class Population:
     engines: Sequence[str] = ()
     disabled: Collection[str] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
-    states: Callable[[str], Mapping[str, str]] = no_states
-    freshness: Callable[[], Mapping[str, Freshness]] = no_freshness
+    states: Callable[[str], Mapping[str, str]] = no_run_log
+    freshness: Callable[[], Mapping[str, Freshness]] = no_run_log
 
 
 class Selected(NamedTuple):
@@ -152,11 +147,12 @@ class _Selector:
     def __init__(self, population: Population) -> None:
         self.population = population
         self.rows = population.rows
+        by, layers, engines = self._by_value, population.layers, population.engines
         self.methods: dict[str, Callable[[str], set[str]]] = {
-            "layer": self._by_layer,
-            "tag": self._by_tag,
-            "engine": self._by_engine,
-            "function": self._by_function,
+            "layer": partial(by, "layer", lambda row: [row.layer], known=layers),
+            "tag": partial(by, "tag", lambda row: row.tags),
+            "engine": partial(by, "engine", lambda row: [row.engine], known=engines),
+            "function": partial(by, "function", _function_names, fold=False),
             "state": self._by_state,
         }
         labels = {**{name: name for name in ENTITIES}, **LABELS, **population.labels}
@@ -168,7 +164,6 @@ class _Selector:
         self.where = ""
         self.hint = Hints()
         self._values: dict[str, dict[str, set[str]]] = {}
-        self._downstream: dict[str, set[str]] | None = None
 
     def union(self, arguments: Iterable[str], where: str) -> set[str]:
         """Return the ids that any of *arguments* selects. Problems name *where* as their place."""
@@ -197,21 +192,20 @@ class _Selector:
         if up is not None:
             chosen |= reached(found, self.population.upstream, int(up) if up else None)
         if down is not None:
-            chosen |= reached(found, self._needed_by(), int(down) if down else None)
+            chosen |= reached(found, self._needed_by, int(down) if down else None)
         return chosen
 
+    @cached_property
     def _needed_by(self) -> dict[str, set[str]]:
-        if self._downstream is None:
-            self._downstream = defaultdict(set)
-            for name, needed in self.population.upstream.items():
-                for other in needed:
-                    self._downstream[other].add(name)
-        return self._downstream
+        found: dict[str, set[str]] = defaultdict(set)
+        for name, needed in self.population.upstream.items():
+            for other in needed:
+                found[other].add(name)
+        return found
 
     def _matched(self, core: str) -> set[str]:
         if not core:
-            self._problem("a name is missing")
-            return set()
+            return self._problem("a name is missing")
         if core in self.rows:
             return {core}
         asked = _METHOD.fullmatch(core)
@@ -221,11 +215,11 @@ class _Selector:
         if method not in self.methods:
             hint = did_you_mean(method, self.methods)
             known = ", ".join(f"{name}:" for name in self.methods)
-            self._problem(f"unknown method {asked[1] + ':'!r}{hint}; the methods are {known}")
-            return set()
+            return self._problem(
+                f"unknown method {asked[1] + ':'!r}{hint}; the methods are {known}"
+            )
         if not value:
-            self._problem(f"{method}: needs a value")
-            return set()
+            return self._problem(f"{method}: needs a value")
         return self.methods[method](value)
 
     # -- methods -------------------------------------------------------------------------------
@@ -246,31 +240,16 @@ class _Selector:
                 self._problem(f"no transformation {name!r}{self.hint(name, self.rows)}")
         return found
 
-    def _by_layer(self, value: str) -> set[str]:
-        return self._by_value("layer", value, lambda row: [row.layer], self.population.layers)
-
-    def _by_engine(self, value: str) -> set[str]:
-        return self._by_value("engine", value, lambda row: [row.engine], self.population.engines)
-
-    def _by_tag(self, value: str) -> set[str]:
-        return self._by_value("tag", value, lambda row: row.tags)
-
     def _by_entity(self, label: str, which: int, value: str) -> set[str]:
-        return self._by_value(label, value, lambda row: [row.entities[which] or ""])
-
-    def _by_function(self, value: str) -> set[str]:
-        def named(row: Selectable) -> Sequence[str]:
-            return row.function, f"{row.module}.{row.function}"
-
-        return self._by_value("function", value, named, fold=False)
+        return self._by_value(label, lambda row: [row.entities[which] or ""], value)
 
     def _by_value(
         self,
         method: str,
-        value: str,
         values_of: Callable[[Selectable], Sequence[str]],
-        known: Sequence[str] = (),
+        value: str,
         *,
+        known: Sequence[str] = (),
         fold: bool = True,
     ) -> set[str]:
         """Return the rows with a value that matches *value*.
@@ -312,13 +291,12 @@ class _Selector:
         statuses = STATES.get(word.casefold())
         if statuses is None:
             known = (*STATES, *FRESHNESS)
-            self._problem(f"unknown state {word!r}{did_you_mean(word, known) or _listed(known)}")
-            return set()
+            hint = did_you_mean(word, known) or _listed(known)
+            return self._problem(f"unknown state {word!r}{hint}")
         try:
             states = self.population.states(run or "last")
         except LookupError as exc:
-            self._problem(str(exc.args[0]))
-            return set()
+            return self._problem(str(exc.args[0]))
         found = {name for name, status in states.items() if status in statuses}
         if Status.SUCCESS.value not in statuses:
             self._name_the_lost(found - self.rows.keys(), states)
@@ -326,13 +304,11 @@ class _Selector:
 
     def _by_freshness(self, word: str, run: str) -> set[str]:
         if run:
-            self._problem(f"state:{word} takes no run: it compares with the last success")
-            return set()
+            return self._problem(f"state:{word} takes no run: it compares with the last success")
         try:
             verdicts = self.population.freshness()
         except LookupError as exc:
-            self._problem(str(exc.args[0]))
-            return set()
+            return self._problem(str(exc.args[0]))
         found = {name for name, verdict in verdicts.items() if verdict.selected_by(word)}
         return found & self.rows.keys()
 
@@ -343,8 +319,10 @@ class _Selector:
 
     # -- problems ------------------------------------------------------------------------------
 
-    def _problem(self, message: str) -> None:
+    def _problem(self, message: str) -> set[str]:
+        """Add a problem. Return the ids that a wrong term selects: none."""
         self.problems.append(Problem(self.where, message))
+        return set()
 
 
 def reached(
@@ -359,6 +337,10 @@ def reached(
         found |= edge
         steps = None if steps is None else steps - 1
     return found - start
+
+
+def _function_names(row: Selectable) -> Sequence[str]:
+    return row.function, f"{row.module}.{row.function}"
 
 
 def _split_at_commas(word: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -73,9 +73,7 @@ class ProjectStatus(RichDisplay):
     rows: Mapping[str, PlannedRow]
     verdicts: Mapping[str, Freshness]
     problems: tuple[str, ...] = ()
-    to_frame_with: Callable[[Sequence[str], Sequence[dict[str, Any]]], Any] | None = field(
-        default=None
-    )
+    to_frame_with: Callable[[Sequence[str], Sequence[dict[str, Any]]], Any] | None = None
 
     def counts(self) -> dict[str, int]:
         """Return the number of rows in each state, without zeros."""

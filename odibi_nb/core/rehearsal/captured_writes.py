@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from odibi_nb.core.model.query_tables import DIALECTS, MOST_PARTS, keys_read, tables_in
-from odibi_nb.core.model.tables import TableName, table_key
+from odibi_nb.core.model.query_tables import DIALECTS, keys_read, tables_in
+from odibi_nb.core.model.tables import MOST_PARTS, TableName, table_key
 from odibi_nb.core.protocols import (
     ConvertingEngine,
     Portion,
