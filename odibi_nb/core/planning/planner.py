@@ -29,7 +29,7 @@ from odibi_nb.core.planning.row_problems import (
     ordered_layers,
     step_problems,
 )
-from odibi_nb.core.planning.selected_rows import selected_edges
+from odibi_nb.core.planning.selected_rows import all_rows, selected_rows
 from odibi_nb.core.planning.selection import selection_text
 from odibi_nb.core.text.counts import counted
 from odibi_nb.errors import Hints, Problem, did_you_mean
@@ -205,11 +205,10 @@ def make_plan(
     found = find_dependencies(
         planner.rows, planner.looked_at, not_run, planner.hint, request.engine
     )
-    if request.selects:
-        edges = selected_edges(planner, found)
-    else:
-        edges = found.upstream
-        planner.problems += [problem for wrong in planner.wrong.values() for problem in wrong]
+    selected = (selected_rows if request.selects else all_rows)(planner, found)
+    edges, planner.elsewhere = selected.edges, selected.elsewhere
+    planner.problems += selected.problems
+    planner.notices += selected.notices
     order = _order(planner, edges)
     resolver = RowResolver(manifest, request)
     planner.planned = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.model.engine import ENGINES
@@ -21,19 +22,44 @@ if TYPE_CHECKING:
     from odibi_nb.core.planning.planner import Planner
 
 
-def selected_edges(planner: Planner, dependencies: Dependencies) -> dict[str, set[str]]:
-    """Return the ids that each selected row needs, without the rows whose layer is not run.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectedRows:
+    """The rows of a plan, with the problems and notices of the selection.
 
-    Add to *planner* the problems and notices of the selection, and the reasons why the other rows do not run.
+    Attributes:
+        edges: the ids that each row of the plan needs.
+        problems: the problems of the selection and of the selected rows that are malformed.
+        notices: notes for the user that do not prevent the run.
+        elsewhere: the reason why a row does not run, by id.
     """
-    request, elsewhere = planner.request, planner.elsewhere
+
+    edges: dict[str, set[str]]
+    problems: list[Problem]
+    notices: list[str]
+    elsewhere: dict[str, str]
+
+
+def all_rows(planner: Planner, dependencies: Dependencies) -> SelectedRows:
+    """Return all rows of *planner*, for a plan without a selection."""
+    return SelectedRows(
+        edges=dependencies.upstream,
+        problems=[problem for problems in planner.wrong.values() for problem in problems],
+        notices=[],
+        elsewhere=planner.elsewhere,
+    )
+
+
+def selected_rows(planner: Planner, dependencies: Dependencies) -> SelectedRows:
+    """Return the selected rows of *planner* whose layer is run, without changing *planner*."""
+    request = planner.request
     population = _population(planner, dependencies)
     chosen = select(population, request.select, request.exclude)
     inside = select(population, request.within)
     problems = [*chosen.problems, *inside.problems]
-    planner.notices += dict.fromkeys((*chosen.notices, *inside.notices))
+    notices = [*dict.fromkeys((*chosen.notices, *inside.notices))]
     selected = chosen.ids & inside.ids
     running = {layer.casefold() for layer in request.layers}
+    elsewhere = dict(planner.elsewhere)
     for name, row in population.rows.items():
         if name not in selected:
             elsewhere[name] = "it is not selected"
@@ -48,9 +74,9 @@ def selected_edges(planner: Planner, dependencies: Dependencies) -> dict[str, se
         if name in ids:
             problems += wrong
         else:
-            planner.notices.append(f"row {name!r}, which is not selected, is malformed: {wrong[0]}")
-    planner.problems += problems
-    return passed_over(dependencies.upstream, ids & planner.rows.keys())
+            notices.append(f"row {name!r}, which is not selected, is malformed: {wrong[0]}")
+    edges = passed_over(dependencies.upstream, ids & planner.rows.keys())
+    return SelectedRows(edges=edges, problems=problems, notices=notices, elsewhere=elsewhere)
 
 
 def _population(planner: Planner, dependencies: Dependencies) -> Population:
