@@ -16,6 +16,8 @@ The rules have dbt's names where dbt has the same rule. Only ``not_null`` reject
 
 from __future__ import annotations
 
+import datetime as dt
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -42,6 +44,7 @@ KINDS = ("not_null", "unique", "accepted_values", "between", "row_count", "fresh
 DECLARED = "_odibi_checks"
 """Name of the function attribute in which `expect` stores its arguments."""
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST = dt.timedelta.max.total_seconds()
 _WITHIN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|min|h|d)(?:ec|econd|ute|our|ay)?s?\s*")
 
 
@@ -213,9 +216,10 @@ def _rules(check: Check, find: Find) -> tuple[list[Rule], list[str]]:
 
 def _seconds(within: str) -> tuple[float, list[str]]:
     found = _WITHIN.fullmatch(within)
-    if found is None:
-        return 0.0, [f"fresh: expected a time such as '2 days' or '36 h', found {within!r}"]
-    return float(found[1]) * _UNITS[found[2]], []
+    seconds = math.inf if found is None else float(found[1]) * _UNITS[found[2]]
+    if seconds > _LONGEST:
+        return 0.0, [f"fresh: expected a time such as '2 days' or '36 h', found {shown(within)}"]
+    return seconds, []
 
 
 def _function(name: str, find: Find) -> tuple[Callable[..., Any] | None, list[str]]:

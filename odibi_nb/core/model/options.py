@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.model.retry import RetryPolicy
 from odibi_nb.core.text.json import as_json
 from odibi_nb.core.text.redaction import redact, shown
-from odibi_nb.core.text.structs import decode_struct
+from odibi_nb.core.text.structs import decode_struct, is_number
 from odibi_nb.errors import ConfigurationError, Problem, did_you_mean
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def _workers(value: Any) -> int:
 
 
 def _seconds(value: Any) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < math.inf:
+    if not is_number(value) or value <= 0:
         raise ValueError(value)
     return value
 

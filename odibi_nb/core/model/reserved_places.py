@@ -138,8 +138,10 @@ class Reserved:
             whys = [self._table_refusal(t.table, quarantines=quarantines) for t in row.targets]
             found = [(f"outputs[{i}]", why) for i, why in enumerate(whys) if why]
         for i, item in enumerate(row.inputs):
-            texts = _texts(item.get("path") if isinstance(item, dict) else item)
-            found += [(f"inputs[{i}]", _delta_log_refusal(t)) for t in texts if self._in_log(t)]
+            path = item.get("path") if isinstance(item, dict) else item
+            if not isinstance(path, str) or is_location(path):
+                texts = _texts(path)
+                found += [(f"inputs[{i}]", _delta_log_refusal(t)) for t in texts if self._in_log(t)]
         return found
 
     def _is_plain(self, row: Transformation, checks: Sequence[Rule]) -> bool:

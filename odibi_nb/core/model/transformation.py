@@ -355,7 +355,7 @@ def _parse_step(value: Any) -> tuple[int | None, str]:
         return None, ""
     try:
         number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not number.is_integer():
         return None, f"expected a whole number, found {shown(value)}"

@@ -25,13 +25,13 @@ from odibi_nb.core.planning.graph import depths, in_order, remaining
 from odibi_nb.core.planning.plan import PlannedRow, PlanRequest, RunPlan
 from odibi_nb.core.planning.row_problems import (
     RowResolver,
-    is_number,
     ordered_layers,
     step_problems,
 )
 from odibi_nb.core.planning.selected_rows import all_rows, selected_rows
 from odibi_nb.core.planning.selection import selection_text
 from odibi_nb.core.text.counts import counted
+from odibi_nb.core.text.structs import is_number
 from odibi_nb.errors import Hints, Problem, did_you_mean
 
 if TYPE_CHECKING:

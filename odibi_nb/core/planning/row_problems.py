@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from odibi_nb.core.model.retry import RetryPolicy
 from odibi_nb.core.model.transformation import READY_MADE
 from odibi_nb.core.planning.plan import PlannedRow
 from odibi_nb.core.text.redaction import shown
-from odibi_nb.core.text.structs import decode_struct
+from odibi_nb.core.text.structs import decode_struct, is_number
 from odibi_nb.errors import Problem, did_you_mean
 
 if TYPE_CHECKING:
@@ -193,12 +192,6 @@ class RowResolver:
             return None, str(exc)
         except (ValueError, TypeError) as exc:
             return None, f"{module}.{function} cannot be called: {exc}"
-
-
-def is_number(value: Any) -> bool:
-    """True for a finite number that is not a bool."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value)
 
 
 def ordered_layers(manifest: ProjectManifest) -> tuple[str, ...]:

@@ -172,7 +172,9 @@ def _decimals() -> tuple[Any, ...] | None:
     decimal = sys.modules.get("decimal")
     if decimal is None:
         return None
-    *settings, _flags, traps = decimal.DefaultContext.__reduce__()[1]  # a tenth of seven attributes' time
+    *settings, _flags, traps = decimal.DefaultContext.__reduce__()[
+        1
+    ]  # a tenth of seven attributes' time
     return (*settings, traps)
 
 

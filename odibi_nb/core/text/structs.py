@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import types
 import typing
@@ -70,6 +71,16 @@ def decode_struct(
         return msgspec.convert(values, struct, from_attributes=True), []
     except msgspec.ValidationError as exc:
         return None, [_located(exc, path)]
+
+
+def is_number(value: Any) -> bool:
+    """Return True for a number that is not a bool, and that a float can hold."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return False
 
 
 def _decode(raw: Any, expected: Any, path: str, *, strict: bool) -> tuple[Any, list[Problem]]:

@@ -332,7 +332,7 @@ def test_step(value, step):
     assert parsed(step=value).step == step
 
 
-@pytest.mark.parametrize("value", ["one", 2.5, math.inf, [1], "2.5", True])
+@pytest.mark.parametrize("value", ["one", 2.5, math.inf, [1], "2.5", True, 10**400])
 def test_a_step_that_is_no_whole_number(value):
     """A step is not rounded."""
     (problem,) = wrong(step=value)

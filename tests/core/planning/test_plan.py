@@ -218,6 +218,11 @@ def test_whose_timeout_counts():
         ),
         ({"priority": "high"}, "expected a number, found 'high' - at row 'A', constants.priority"),
         ({"priority": True}, "expected a number, found True - at row 'A', constants.priority"),
+        ({"priority": 10**400}, "expected a number, found 1000"),
+        ({"timeout_seconds": 10**400}, "expected seconds above 0, found 1000"),
+        ({"retry": {"base_delay": 10**400}}, "constants.retry.base_delay"),
+        ({"checks": [{"row_count": {"min": 10**400}}]}, "constants.checks[0]"),
+        ({"checks": [{"fresh": {"at": f"{10**400} days"}}]}, "constants.checks[0]"),
         (
             {"depends_on": 3},
             "expected a list of transformation ids, found 3 - at row 'A', constants.",
