@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from odibi_nb.core.rollback.selecting import select_logged
 from odibi_nb.core.rollback.written import written_tables
 from odibi_nb.core.runlog.history import RUNS_SEARCHED, past_runs
 from odibi_nb.core.runlog.journal import live_runs
+from odibi_nb.core.runlog.recovery import is_atomic
 from odibi_nb.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.model.rollback import RollbackPlan
     from odibi_nb.core.protocols import BaseLogSink, Place, Row
     from odibi_nb.core.rollback.runs import RunsToRollBack
+    from odibi_nb.core.rollback.written import WrittenTable
     from odibi_nb.core.runlog.history import RunChain
 
 _NEEDED = ("versions", "commits", "outlook", "restore", "drop")
@@ -67,21 +68,16 @@ def plan_of_rollback(
             versions. Problems of tables are in the plan.
     """
     project = place.manifest.project
-    _check_engine(engine)
+    if not keeps_versions(engine):
+        why = f"engine {engine.name!r} keeps no earlier versions of tables"
+        raise ConfigurationError("rollback", [why])
     try:
         found = runs_to_roll_back(sinks, project, place.env, wanted.run_id, dead)
     except LookupError as exc:
         raise ConfigurationError("rollback", [str(exc.args[0])]) from exc
     _check_ended(found, place)
-    written = written_tables(
-        found.records,
-        state_dir=place.state_dir,
-        declared=declared,
-        in_lake=getattr(engine, "tables", tuple),
-        rollbacks=[str(run["run_id"]) for run in found.runs if run.get("rollback_of")],
-    )
-    for table in own_tables(place.config.run_log):
-        written.pop(table.key, None)
+    rollbacks = [str(run["run_id"]) for run in found.runs if run.get("rollback_of")]
+    written = tables_to_restore(found.records, place, engine, declared, rollbacks)
     rows = None
     if wanted.selection:
         selected = select_logged(place.manifest, found.records, written, wanted.selection)
@@ -101,16 +97,31 @@ def plan_of_rollback(
     return plan_rollback(engine, written, request)
 
 
+def tables_to_restore(
+    records: Sequence[Row],
+    place: Place,
+    engine: Any,
+    declared: Callable[[], Mapping[str, Sequence[str]]],
+    rollbacks: Sequence[str] = (),
+) -> dict[str, WrittenTable]:
+    """Return the tables that `written_tables` finds for runs of *place*, except those of the run log."""
+    written = written_tables(
+        records,
+        state_dir=place.state_dir,
+        declared=declared,
+        in_lake=getattr(engine, "tables", tuple),
+        rollbacks=rollbacks,
+    )
+    for table in own_tables(place.config.run_log):
+        written.pop(table.key, None)
+    return written
+
+
 def keeps_versions(engine: Any) -> bool:
     """Return True if *engine* has the methods of a `VersionedEngine` that a rollback needs."""
     return all(hasattr(engine, name) for name in _NEEDED)
 
 
-def _check_engine(engine: Any) -> None:
-    if not keeps_versions(engine):
-        name = getattr(engine, "name", type(engine).__name__)
-        why = f"engine {name!r} keeps no earlier versions of tables"
-        raise ConfigurationError("rollback", [why])
 
 
 def _check_ended(found: RunsToRollBack, place: Place) -> None:
@@ -143,7 +154,7 @@ def raise_if_rolled_back(
         run for run in past_runs(sinks, RUNS_SEARCHED, project, env) if run["run_id"] not in own
     ]
     by = rollback_in_effect(own, others)
-    if by or was_atomic(last):
+    if by or (is_atomic(last) and last["status"] != "success"):
         how = f"by run {by}" if by else "because it was atomic"
         why = (
             f"run {own[-1]} was rolled back {how}, so its writes are undone: run the project again"
@@ -151,10 +162,3 @@ def raise_if_rolled_back(
         raise ConfigurationError("retry", [why])
 
 
-def was_atomic(run: Row) -> bool:
-    """Return True if *run*'s record is of an atomic run that did not succeed."""
-    try:
-        options = json.loads(run.get("options") or "{}")
-    except ValueError:
-        return False
-    return isinstance(options, dict) and bool(options.get("atomic")) and run["status"] != "success"

@@ -17,12 +17,10 @@ class RunsToRollBack(NamedTuple):
 
     ``runs``     the records of the run and of its retries, oldest first
     ``records``  the records of their attempts
-    ``others``   the records of the other runs, newest first
     """
 
     runs: list[Row]
     records: list[Row]
-    others: list[Row]
 
     @property
     def run_ids(self) -> tuple[str, ...]:
@@ -57,8 +55,7 @@ def runs_to_roll_back(
             chosen.add(str(run["run_id"]))
     own = [run for run in reversed(known.runs) if run["run_id"] in chosen]
     own.sort(key=lambda run: run["run_id"] != run_id)  # the run itself first
-    others = [run for run in known.runs if run["run_id"] not in chosen]
-    return RunsToRollBack(own, known.attempts(chosen), others)
+    return RunsToRollBack(own, known.attempts(chosen))
 
 
 def rollback_in_effect(run_ids: Sequence[str], others: Sequence[Row]) -> str:

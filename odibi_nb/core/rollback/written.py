@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -67,7 +68,7 @@ def written_tables(
     """
     sources = _Sources(
         planned=_planned_outputs(state_dir, {str(record["run_id"]) for record in records}),
-        declared=declared,
+        declared=cache(declared),
         rollbacks={*rollbacks},
     )
     found: dict[str, WrittenTable] = {}
@@ -97,7 +98,6 @@ class _Sources:
     planned: Mapping[str, Sequence[str]]
     declared: Callable[[], Mapping[str, Sequence[str]]]
     rollbacks: set[str]
-    registry: Mapping[str, Sequence[str]] | None = None
 
     def names(self, record: Row, logged: Sequence[str]) -> list[str]:
         """Return the names of the tables that the attempt of *record* may have written."""
@@ -106,9 +106,7 @@ class _Sources:
         if record["run_id"] in self.rollbacks:
             names.append(row.removeprefix(ROW_PREFIX))
         elif not names and record["attempt"] != 0:
-            if self.registry is None:
-                self.registry = self.declared()
-            names = [*self.registry.get(row, ())]
+            names = [*self.declared().get(row, ())]
         if "quarantine" in str(record.get("checks") or ""):
             with contextlib.suppress(DataError):  # a row's own word for a place that is no table
                 names += [quarantine_of(name) for name in names]

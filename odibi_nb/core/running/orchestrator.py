@@ -460,9 +460,9 @@ class Orchestrator:
         """Prepare a rollback, or return its result if no table needs to change."""
         found = self._rollback_plan(request)
         raise_for_problems(found)
-        if not found.to_write:
-            return nothing_to_roll_back(found, self.engine)
         plan = rollback_run_plan(found, self.engine, self.layer_order)
+        if not plan.rows:
+            return nothing_to_roll_back(found, plan)
         prepared = self._prepare(plan, RunOptions(select=request.selection))
         return replace(
             prepared,
