@@ -122,8 +122,6 @@ def keeps_versions(engine: Any) -> bool:
     return all(hasattr(engine, name) for name in _NEEDED)
 
 
-
-
 def _check_ended(found: RunsToRollBack, place: Place) -> None:
     live = {folder.name for folder in live_runs(place.state_dir)}
     running = [
@@ -160,5 +158,3 @@ def raise_if_rolled_back(
             f"run {own[-1]} was rolled back {how}, so its writes are undone: run the project again"
         )
         raise ConfigurationError("retry", [why])
-
-

@@ -138,5 +138,3 @@ def _why_left(engine: Any, table: TableRollback, info: WriteInfo) -> str:
     except Exception as exc:  # noqa: BLE001  the other tables must be taken back, too
         return error_text(exc)
     return ""
-
-

@@ -70,13 +70,9 @@ class FrameView:
 
 
 def user_frames(error: BaseException) -> list[tuple[FrameType, int]]:
-    """Return the frames of *error* from the user's code on, with their lines."""
-    return _from_user(error)[0]
-
-
-def is_users_frame(frame: FrameType, error: BaseException) -> bool:
-    """Return True if *frame* of *error* runs the user's code, not a library's."""
-    return not _is_library(frame, _from_user(error)[1])
+    """Return the frames of *error* that run the user's code, not a library's, with their lines."""
+    found, mine = _from_user(error)
+    return [(frame, line) for frame, line in found if not _is_library(frame, mine)]
 
 
 def failure_message(error: BaseException) -> str:
@@ -96,10 +92,7 @@ def frames_of(error: BaseException) -> list[FrameView]:
 
 def spark_traceback(error: BaseException) -> str:
     """Return the user's frames and the cause of a Spark error; see `spark_errors.trace_below`."""
-    found, mine = _from_user(error)
-    frames = traceback.StackSummary.extract(
-        (frame, line) for frame, line in found if not _is_library(frame, mine)
-    )
+    frames = traceback.StackSummary.extract(user_frames(error))
     head = ["Traceback (most recent call last):\n", *frames.format()] if frames else []
     return trace_below("".join([*head, headline(error)]), short_spark_error(safe_str(error)).folded)
 
@@ -147,10 +140,15 @@ def _without_libraries(stack: traceback.StackSummary, mine: set[str]) -> traceba
 
 def user_trace(error: BaseException) -> TracebackType | None:
     """Return the traceback from the user's code on; None if the frames have been released."""
-    first = trace = error.__traceback__
-    while first is not None and _is_own(first.tb_frame):
-        first = first.tb_next
-    return first or trace
+    return trace_outside(error) or error.__traceback__
+
+
+def trace_outside(error: BaseException) -> TracebackType | None:
+    """Return the traceback from the first frame outside this package on; None without such a frame."""
+    trace = error.__traceback__
+    while trace is not None and _is_own(trace.tb_frame):
+        trace = trace.tb_next
+    return trace
 
 
 def depth_in_libraries(error: BaseException) -> int:
@@ -177,13 +175,12 @@ def _from_user(error: BaseException) -> tuple[list[tuple[FrameType, int]], str]:
     that our engines call always counts as a library.
     """
     found: list[tuple[FrameType, int]] = []
-    caller, trace = "", error.__traceback__
-    while trace is not None:
-        if found or not _is_own(trace.tb_frame):
-            found.append((trace.tb_frame, trace.tb_lineno))
+    caller = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if found or not _is_own(frame):
+            found.append((frame, line))
         else:
-            caller = trace.tb_frame.f_code.co_filename
-        trace = trace.tb_next
+            caller = frame.f_code.co_filename
     by_engine = caller and not caller.startswith(_CORE)
     return found, _package_of(found[0][0]) if found and not by_engine else ""
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.model.events import DONE
-from odibi_nb.core.running.held_memory import held_bytes
+from odibi_nb.core.running.held_memory import held_bytes, with_causes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,14 +135,8 @@ def _within(failures: Sequence[object], sizes: Sequence[int]) -> int:
 
 def _let_go(error: BaseException | None) -> None:
     """Remove the frames of an exception and of its causes."""
-    waiting, seen = [error], set()
-    while waiting:
-        one = waiting.pop()
-        if one is None or id(one) in seen:
-            continue
-        seen.add(id(one))
+    for one in with_causes(error):
         one.__traceback__ = None
-        waiting += [one.__cause__, one.__context__]
 
 
 FAILURES = FailureKeeper()

@@ -8,7 +8,6 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,7 +17,13 @@ from odibi_nb.core.process.forks import forked_children_end_here
 from odibi_nb.core.running.capture import CapturedLog, captured
 from odibi_nb.core.running.check_evaluation import judge_tables, raise_for_failed
 from odibi_nb.core.running.context import ExecutionContext, current_context
-from odibi_nb.core.running.failure_frames import failure_message, spark_traceback, user_lines
+from odibi_nb.core.running.failure_frames import (
+    failure_message,
+    spark_traceback,
+    trace_outside,
+    user_lines,
+    user_trace,
+)
 from odibi_nb.core.running.failure_place import place_of
 from odibi_nb.core.running.returned import (
     check_written,
@@ -49,7 +54,6 @@ if TYPE_CHECKING:
 MAX_TRACEBACK = 50_000
 MOST_NAMES = 5
 """Most upstream rows that the reason of an unchanged row names."""
-_PACKAGE = str(Path(__file__).parents[2])
 
 
 @dataclass(slots=True, kw_only=True)
@@ -225,17 +229,14 @@ def user_traceback(error: BaseException) -> str:
     """
     if is_spark_error(error):
         return shown_text(spark_traceback(error), MAX_TRACEBACK)
-    trace = error.__traceback__
-    first = trace
-    while first is not None and first.tb_frame.f_code.co_filename.startswith(_PACKAGE):
-        first = first.tb_next
-    if first is None and isinstance(error, (DataError, RevokedError)):
+    if isinstance(error, (DataError, RevokedError)) and trace_outside(error) is None:
         return ""
+    trace = user_trace(error)
     try:
-        lines = user_lines(error, first or trace)
+        lines = user_lines(error, trace)
     except BaseException:  # noqa: BLE001  a broken exception class must not cost the traceback
         lines = [
-            *traceback.format_tb(first or trace),
+            *traceback.format_tb(trace),
             f"{type(error).__name__}: {error_message(error)}\n",
         ]
     return last_lines("".join(lines), MAX_TRACEBACK)
