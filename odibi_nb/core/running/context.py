@@ -366,14 +366,18 @@ class ExecutionContext:
         return rows
 
     def _checked(self, frame: DataFrame, target: Output, engine: TableEngine) -> DataFrame:
-        """Return the rows of *frame* that may be written to *target*."""
-        verdict = judge(frame, target, self.checks, engine)
-        self.check_results += verdict.results
-        raise_for_failed(verdict.results, "nothing was written to it")
-        if not verdict.quarantined:
+        """Return the rows of *frame* that may be written to *target*. Quarantine the others."""
+        results, broken = judge(frame, target, self.checks, engine)
+        self.check_results += results
+        raise_for_failed(results, "nothing was written to it")
+        if not broken:
             return frame
-        self.check_reserved(quarantine_output(target).table)
-        return verdict.quarantine(frame, engine, self.write_info())
+        quarantine = quarantine_output(target)
+        self.check_reserved(quarantine.table)
+        kept, bad = engine.split(frame, broken)
+        # Quarantine first: if the run dies in between, rows may be written twice, but none are lost.
+        engine.write(bad, quarantine, self.write_info())
+        return kept
 
     def check_reserved(self, table: str) -> None:
         """Raise DataError if no row may write *table*."""
