@@ -36,6 +36,7 @@ import datetime as dt
 import queue
 import random
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -87,6 +88,7 @@ class Starts(msgspec.Struct, gc=False):
     attempts: int = 1
 
 
+@dataclass(eq=False, repr=False)
 class TransformationRunner:
     """Coordinator of one run of a plan.
 
@@ -106,35 +108,23 @@ class TransformationRunner:
         look_again: called on a worker before a row that waits for new data; returns the verdict on it.
     """
 
-    def __init__(
-        self,
-        plan: RunPlan,
-        events: EventBus,
-        inbox: queue.SimpleQueue[Message],
-        make_context: Callable[[PlannedRow, int], ExecutionContext],
-        *,
-        on_error: str = "continue",
-        timeout_seconds: float | None = None,
-        finish_layer: Callable[[str], None] | None = None,
-        poll_cancel: Callable[[], list[str]] = list,
-        poll_revoked: Callable[[], str] = str,
-        code: Callable[[PlannedRow, str], str] = lambda _row, _hash: "",
-        look_again: Callable[[PlannedRow], Freshness] | None = None,
-    ) -> None:
-        self.plan = plan
-        self.events = events
-        self.inbox = inbox
-        self.make_context = make_context
-        self.on_error = on_error
-        self.timeout_seconds = timeout_seconds
-        self.finish_layer = finish_layer
-        self.poll_cancel = poll_cancel
-        self.poll_revoked = poll_revoked
-        self.code = code
-        self.look_again = look_again
+    plan: RunPlan
+    events: EventBus
+    inbox: queue.SimpleQueue[Message]
+    make_context: Callable[[PlannedRow, int], ExecutionContext]
+    on_error: str = "continue"
+    timeout_seconds: float | None = None
+    finish_layer: Callable[[str], None] | None = None
+    poll_cancel: Callable[[], list[str]] = list
+    poll_revoked: Callable[[], str] = str
+    code: Callable[[PlannedRow, str], str] = lambda _row, _hash: ""
+    look_again: Callable[[PlannedRow], Freshness] | None = None
+
+    def __post_init__(self) -> None:
+        plan = self.plan
         self.cancel_level = 0
         self.given_up: list[Attempt] = []
-        self.layers = LayerEvents(plan, events)
+        self.layers = LayerEvents(plan, self.events)
         self.results: dict[str, TransformationResult] = {}
         self._pool = WorkerPool(plan.workers)
         self._schedule = Schedule(plan, gates=plan.schedule == "layers", limits=plan.layer_workers)
@@ -216,8 +206,7 @@ class TransformationRunner:
             case EventEmitted(event, payload):
                 self.events.deliver(event, payload)
             case LogFlushed(sink, records):
-                facts = {"sink": sink, "records": records}
-                self.events.publish(EventType.LOG_FLUSHED, facts)
+                self.events.publish(EventType.LOG_FLUSHED, {"sink": sink, "records": records})
             case Said(level, text):
                 self.events.say(level, text)
             case Warned(text):
@@ -339,8 +328,7 @@ class TransformationRunner:
             try:
                 finish(gate.layer)
             except BaseException as exc:  # noqa: BLE001  an error here must not fail or hang a run
-                text = f"after layer {gate.layer}: {error_text(exc)}"
-                self.inbox.put(Warned(text))
+                self.inbox.put(Warned(f"after layer {gate.layer}: {error_text(exc)}"))
             self.inbox.put(LayerFinished(gate))
 
         self._pool.submit(work)
@@ -414,11 +402,8 @@ class TransformationRunner:
         facts: AttemptFacts,
         more: Mapping[str, object] | None = None,
     ) -> None:
-        private: dict[str, object] = {}
-        if text := ended.attempt.log.text():
-            private["log"] = text
-        if ended.traceback:
-            private["traceback"] = ended.traceback
+        private = {"log": ended.attempt.log.text(), "traceback": ended.traceback}
+        private = {name: text for name, text in private.items() if text}
         self.events.publish_attempt(event, facts, more=more, private=private)
 
     def _never_start(self, row: PlannedRow, status: Status, reason: str) -> None:
@@ -543,8 +528,7 @@ class TransformationRunner:
             self._abandon(attempt)
             return
         attempt.context.control.revoke("cancelled")
-        text = f"⏹ Cancelling {attempt.row.id}; cancel again to abandon it"
-        self.events.say("WARNING", text)
+        self.events.say("WARNING", f"⏹ Cancelling {attempt.row.id}; cancel again to abandon it")
 
     def _cancel_run(self) -> None:
         self.cancel_level = min(ABANDON, self.cancel_level + 1)

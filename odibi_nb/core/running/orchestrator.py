@@ -600,7 +600,7 @@ class Orchestrator:
         reloaded = self._planner.take_reloaded()
         with self._modules.running(), routed_output():
             run = RunExecution(found, lock, number, reloaded)
-            self.cancel_with = run.cancel
+            self.cancel_with = run.runner.cancel
             return run.run()
 
     def _nothing(self, result: RunResult) -> RunResult:

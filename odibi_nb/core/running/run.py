@@ -184,11 +184,6 @@ class RunExecution:
         self._shared = shared_by_rows(self.place)
         self.presence = Presence(manifest.folder, manifest.path, self.journal)
 
-    @property
-    def cancel(self) -> Callable[[str | None], None]:
-        """The function that cancels: call it with a transformation's id, or None for the whole run."""
-        return self.runner.cancel
-
     def run(self) -> RunResult:
         """Run the plan and write its log.
 
@@ -219,7 +214,7 @@ class RunExecution:
             run_id=self.run_id,
             sinks=self.setup.sinks,
             journal=self.journal,
-            on_flushed=self._flushed,
+            on_flushed=lambda sink, count: self.inbox.put(LogFlushed(sink, count)),
             replaced=self._replaced,
         )
         for view in self.setup.views:
@@ -381,16 +376,15 @@ class RunExecution:
             )
 
     def _make_runner(self) -> TransformationRunner:
-        cache = self._layer_cache()
         look_again = self.setup.look_again
         return TransformationRunner(
-            self.plan,
-            self.events,
-            self.inbox,
-            self._context,
+            plan=self.plan,
+            events=self.events,
+            inbox=self.inbox,
+            make_context=self._context,
             on_error=self.options.on_error,
             timeout_seconds=self.options.run_timeout_seconds,
-            finish_layer=None if cache is None else cache.fill,
+            finish_layer=self._layer_cache(),
             poll_cancel=self._cancel_requests,
             poll_revoked=self._overridden,
             code=self.setup.code,
@@ -443,8 +437,8 @@ class RunExecution:
         """Deliver a transformation's event on the coordinator's thread, before its end event."""
         self.inbox.put(EventEmitted(event, payload))
 
-    def _layer_cache(self) -> LayerCache | None:
-        """Return the cache of tables after layers; None without a cache plan."""
+    def _layer_cache(self) -> Callable[[str], None] | None:
+        """Return the function that caches tables after a layer; None without a cache plan."""
         tables = self.setup.cache_plan
         if self.options.cache_plan is not None:
             tables = {layer: tuple(named) for layer, named in self.options.cache_plan.items()}
@@ -455,12 +449,9 @@ class RunExecution:
             engine=lambda: self.setup.tables(self.place.engine),
             keep=self.options.keep_cached,
             post=self.inbox.put,
-        )
+        ).fill
 
     # -- plug-ins and saved logs ---------------------------------------------------------------
-
-    def _flushed(self, sink: str, count: int) -> None:
-        self.inbox.put(LogFlushed(sink, count))
 
     def _load_plugins(self) -> None:
         """Let the plug-ins of installed packages register listeners."""
