@@ -183,14 +183,14 @@ def reads_in(text: Any) -> tuple[InputRead, ...] | None:
 
 
 def _reads(items: Sequence[dict[str, Any]]) -> Iterator[InputRead]:
+    kinds: dict[str, Any] = {
+        "query": QueryRead,
+        "file": FileRead,
+        "connection": ConnectionRead,
+        "version": TableVersion,
+    }
     for item in items:
-        kinds: tuple[tuple[str, Any], ...] = (
-            ("query", QueryRead),
-            ("file", FileRead),
-            ("connection", ConnectionRead),
-            ("version", TableVersion),
-        )
-        kind = next((kind for key, kind in kinds if key in item), UnversionedTable)
+        kind = next((kind for key, kind in kinds.items() if key in item), UnversionedTable)
         if kind is QueryRead:
             tables = tuple(_reads(item.get("tables", ())))
             kept = tuple(t for t in tables if isinstance(t, TableVersion | UnversionedTable))
