@@ -146,11 +146,10 @@ def attempt_in(
         mine = [run for run in runs if run["run_id"] == run_id]
         attempts = _attempts_in(project, transformation_id, mine)
     found = next((a for a in attempts if not failed or a.status == FAILED), None)
-    if found is not None and found.reads is not None:
-        return found
+    if found is not None and found.reads is None:
+        raise ConfigurationError(f"--run {run_id}", [f"the run log lacks the inputs of {found}"])
     if found is not None:
-        message = f"the run log lacks the inputs of {found}"
-        raise ConfigurationError(f"--run {run_id}", [message])
+        return found
     what = f"{'failed ' if failed else ''}attempt of {transformation_id!r}"
     if run_id == LAST:
         where = f"the last {RUNS_SEARCHED} runs"

@@ -19,7 +19,7 @@ from odibi_nb.core.runlog.journal import read_journal, runs_folder
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from odibi_nb.core.protocols import Row
@@ -76,7 +76,7 @@ def written_tables(
     for record in records:
         logged = _decoded(_outputs, record.get("outputs_written"))
         names = sources.names(record, [written.table for written in logged])
-        keys = [table.name.key for table in _noted(found, names, record)]
+        keys = [*_noted(found, names, record)]
         for written in logged:
             if written.table in found and not written.unchanged:
                 found[written.table].logged.append(written)
@@ -113,9 +113,8 @@ class _Sources:
         return names
 
 
-def _noted(
-    found: dict[str, WrittenTable], names: Iterable[str], record: Row
-) -> Iterable[WrittenTable]:
+def _noted(found: dict[str, WrittenTable], names: Iterable[str], record: Row) -> Iterator[str]:
+    """Add the tables *names*, which the attempt of *record* may have written. Yield their keys."""
     for name in names:
         try:
             table = TableName.parse(name)
@@ -124,7 +123,7 @@ def _noted(
         written = found.setdefault(table.key, WrittenTable(name=table))
         written.writers[str(record["transformation_id"])] = None
         written.layers |= {str(record["layer"])} if record.get("layer") else set()
-        yield written
+        yield table.key
 
 
 def _planned_outputs(state_dir: Path, run_ids: Iterable[str]) -> dict[str, list[str]]:

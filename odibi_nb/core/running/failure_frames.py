@@ -205,26 +205,20 @@ def _view(frame: FrameType, line: int, mine: str) -> FrameView:
     if _is_library(frame, mine):
         return FrameView(function=code.co_name, file=code.co_filename, line=line, library=True)
     lines = [
-        (
-            number,
-            redact_text(linecache.getline(code.co_filename, number, frame.f_globals).rstrip("\n")),
-        )
-        for number in range(max(1, line - CONTEXT_LINES), line + CONTEXT_LINES + 1)
+        (n, redact_text(linecache.getline(code.co_filename, n, frame.f_globals).rstrip("\n")))
+        for n in range(max(1, line - CONTEXT_LINES), line + CONTEXT_LINES + 1)
     ]
     arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    names = [*arguments, *(n for n in frame.f_locals if n not in arguments)]
+    values = frame.f_locals
+    names = [n for n in dict.fromkeys([*arguments, *values]) if n in values]
+    shown = [n for n in names if not n.startswith("__")][:MAX_VARIABLES]
     return FrameView(
         function=code.co_name,
         file=code.co_filename,
         line=line,
         library=False,
         code=tuple((number, text) for number, text in lines if text or number == line),
-        variables=tuple(
-            _variable(name, frame.f_locals[name], argument=name in arguments)
-            for name in [n for n in names if n in frame.f_locals and not n.startswith("__")][
-                :MAX_VARIABLES
-            ]
-        ),
+        variables=tuple(_variable(n, values[n], argument=n in arguments) for n in shown),
     )
 
 

@@ -243,10 +243,9 @@ def _hint(name: str) -> str:
             f"no run emits {name!r}, the original framework's name: "
             f"the event is called {RENAMED[name].value!r} here"
         )
-    folded = name.casefold()
     if re.search(r"[.:/]", name):
         return ""
-    close = difflib.get_close_matches(folded, EVENTS, n=1, cutoff=CLOSE)
+    close = difflib.get_close_matches(name.casefold(), EVENTS, n=1, cutoff=CLOSE)
     return f"no run emits {name!r} (did you mean {close[0]!r}?)" if close else ""
 
 
