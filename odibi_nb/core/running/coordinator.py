@@ -98,27 +98,29 @@ class TransformationRunner:
         inbox: receives the messages of other threads.
         make_context: makes the context of a function, from its row and the attempt number.
         on_error: ``continue`` or ``stop``.
-        timeout_seconds: timeout of the whole run.
-        finish_layer: called on a worker when all rows of a layer have ended, before the next begins.
+        timeout_seconds: timeout of the whole run; None without one.
+        finish_layer: called on a worker when all rows of a layer have ended, before the next begins; None
+            for no such work.
         poll_cancel: called a few times a second; returns cancel requests from elsewhere: ids, or ""
             for the whole run.
         poll_revoked: called as often; returns a reason to end the run and revoke its attempts, or "".
         code: called on a worker with a row and its ``config_hash``; returns the hash of the row's
             code, "" if it is unclear.
-        look_again: called on a worker before a row that waits for new data; returns the verdict on it.
+        look_again: called on a worker before a row that waits for new data; returns the verdict on it. None
+            if all rows run.
     """
 
     plan: RunPlan
     events: EventBus
     inbox: queue.SimpleQueue[Message]
     make_context: Callable[[PlannedRow, int], ExecutionContext]
-    on_error: str = "continue"
-    timeout_seconds: float | None = None
-    finish_layer: Callable[[str], None] | None = None
-    poll_cancel: Callable[[], list[str]] = list
-    poll_revoked: Callable[[], str] = str
-    code: Callable[[PlannedRow, str], str] = lambda _row, _hash: ""
-    look_again: Callable[[PlannedRow], Freshness] | None = None
+    on_error: str
+    timeout_seconds: float | None
+    finish_layer: Callable[[str], None] | None
+    poll_cancel: Callable[[], list[str]]
+    poll_revoked: Callable[[], str]
+    code: Callable[[PlannedRow, str], str]
+    look_again: Callable[[PlannedRow], Freshness] | None
 
     def __post_init__(self) -> None:
         plan = self.plan
