@@ -292,7 +292,7 @@ class ExecutionContext:
         if not engine.is_frame(frame):
             raise DataError(
                 f"{target.table}: expected a {self.engine.value} DataFrame, found {type(frame).__name__}"
-                f"{remedy(frame, self.engine.value)}"
+                f"{remedy(frame)}"
             )
         self._say(f"  → Writing to {target.table}")
         frame = native_frame(engine, frame, target.table)
@@ -489,17 +489,16 @@ _REMEDIES = (
 """Advice for objects of a class: the start of its module, a part of its name, and the advice."""
 
 
-def remedy(value: object, engine: str) -> str:
-    """Return the advice for *value*, which is not a frame of *engine*; "" if none is known."""
+def remedy(value: object) -> str:
+    """Return the advice for *value*, which is not a frame of the row's engine; "" if none is known."""
     for cls in type(value).__mro__[:-1]:
         home = f"{cls.__module__}."
         for module, name, text in _REMEDIES:
             if home.startswith(module) and name in cls.__name__:
                 return f": {text}"
-    made = {"to_arrow": "use its .to_arrow()", "to_pandas": "use its .to_pandas()"}
-    for name, text in made.items():
-        if hasattr(type(value), name) and (name == "to_arrow" or engine in {"pandas", "spark"}):
-            return f": {text}"
+    for name in ("to_arrow", "to_pandas"):
+        if hasattr(type(value), name):
+            return f": use its .{name}()"
     return ""
 
 
