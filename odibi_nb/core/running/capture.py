@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from odibi_nb.core.process import forks, process_state
 from odibi_nb.core.running.log_capture import LogCapture
-from odibi_nb.core.text.redaction import plain_text, redact_text
-from odibi_nb.core.text.terminal_text import last_state, readable
+from odibi_nb.core.text.redaction import clean_text
+from odibi_nb.core.text.terminal_text import last_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -138,7 +138,7 @@ def _shown(line: str) -> str:
     """Shorten a line for display, and remove apparent secrets and terminal control sequences."""
     if "\r" in line:
         line = last_state(line)
-    return redact_text(readable(plain_text(line[:MAX_LINE_LENGTH])))
+    return clean_text(line[:MAX_LINE_LENGTH])
 
 
 _capture: contextvars.ContextVar[CapturedLog | None] = contextvars.ContextVar(

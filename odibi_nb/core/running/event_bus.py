@@ -10,7 +10,7 @@ from odibi_nb.core.model.events import EventType, RunEvent, Status
 from odibi_nb.core.runlog.journal import OUTPUT
 from odibi_nb.core.runlog.record import make_record
 from odibi_nb.core.text.clock import utc_now
-from odibi_nb.core.text.redaction import error_message
+from odibi_nb.core.text.redaction import error_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,10 +48,7 @@ class GuardedViews:
             yield
         except BaseException as exc:  # noqa: BLE001  see above
             if self._first_time(view):
-                text = (
-                    f"view {type(view).__name__} raised {type(exc).__name__}: {error_message(exc)}"
-                )
-                self.warnings.append(text)
+                self.warnings.append(f"view {type(view).__name__} raised {error_text(exc)}")
 
     def _first_time(self, who: object) -> bool:
         """Return True if *who* raises for the first time in this run."""
@@ -164,5 +161,5 @@ class EventBus(GuardedViews):
 
     def _listener_raised(self, listener: Listener, exc: BaseException) -> None:
         if self._first_time(listener):
-            text = f"{type(exc).__name__}: {error_message(exc)}"
-            self.warn(f"listener {listener.name} on {listener.event!r} raised {text}")
+            where = f"listener {listener.name} on {listener.event!r}"
+            self.warn(f"{where} raised {error_text(exc)}")

@@ -16,14 +16,13 @@ from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.object_text import safe_str
 from odibi_nb.core.text.redaction import (
     REDACTED,
+    clean_text,
     error_message,
     is_secret_name,
-    plain_text,
     redact,
     redact_text,
 )
 from odibi_nb.core.text.spark_errors import is_spark_error, short_spark_error, trace_below
-from odibi_nb.core.text.terminal_text import readable
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
@@ -80,7 +79,7 @@ def failure_message(error: BaseException) -> str:
     if not is_spark_error(error):
         return error_message(error)
     # Shorten the full text: the cause can follow pages of JVM frames.
-    text = redact_text(readable(plain_text(str(short_spark_error(safe_str(error))))))
+    text = clean_text(str(short_spark_error(safe_str(error))))
     return text or error_message(error)
 
 
@@ -165,7 +164,7 @@ def headline(error: BaseException) -> str:
     text = safe_str(error, "its message")
     if is_spark_error(error):
         text = str(short_spark_error(text))
-    return f"{type(error).__name__}: {redact_text(readable(plain_text(text)))}"
+    return f"{type(error).__name__}: {clean_text(text)}"
 
 
 def _from_user(error: BaseException) -> tuple[list[tuple[FrameType, int]], str]:
@@ -245,7 +244,7 @@ def _described(value: Any) -> tuple[str, str]:
     if hasattr(value, "dtypes") and hasattr(value, "schema"):  # Spark: a count would run it
         return f"{kind}: {counted(len(value.columns), 'column')}", _types(value)
     text = _short.repr(_redacted(value))
-    return redact_text(readable(plain_text(text[: 2 * MAX_VALUE])))[:MAX_VALUE], ""
+    return clean_text(text[: 2 * MAX_VALUE])[:MAX_VALUE], ""
 
 
 def _redacted(value: Any) -> Any:
@@ -271,7 +270,7 @@ def _head(frame: Any) -> str:
                 head.isetitem(i, [REDACTED] * len(head))
     elif is_secret_name(str(head.name)):
         return REDACTED
-    return redact_text(readable(plain_text(head.to_string()[: 2 * MAX_TABLE])))[:MAX_TABLE]
+    return clean_text(head.to_string()[: 2 * MAX_TABLE])[:MAX_TABLE]
 
 
 _short = reprlib.Repr()

@@ -36,7 +36,7 @@ from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.json import own_copy
 from odibi_nb.core.text.name_lists import some_of
 from odibi_nb.core.text.object_text import readable_error
-from odibi_nb.core.text.redaction import error_message, last_lines, shown_text
+from odibi_nb.core.text.redaction import error_text, last_lines, shown_text
 from odibi_nb.core.text.spark_errors import is_spark_error
 from odibi_nb.errors import DataError, RevokedError
 
@@ -237,7 +237,7 @@ def user_traceback(error: BaseException) -> str:
     except BaseException:  # noqa: BLE001  a broken exception class must not cost the traceback
         lines = [
             *traceback.format_tb(trace),
-            f"{type(error).__name__}: {error_message(error)}\n",
+            f"{error_text(error)}\n",
         ]
     return last_lines("".join(lines), MAX_TRACEBACK)
 
