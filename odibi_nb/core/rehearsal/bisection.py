@@ -86,8 +86,7 @@ class Bisection:
 def turning_point(attempts: Iterable[PastAttempt]) -> tuple[PastAttempt, PastAttempt] | None:
     """Return the last success and the first failure after it; None without one of them.
 
-    Args:
-        attempts: attempts of one transformation, newest first.
+    *attempts* are those of one transformation, newest first.
     """
     bad = None
     for attempt in attempts:
@@ -101,12 +100,7 @@ def turning_point(attempts: Iterable[PastAttempt]) -> tuple[PastAttempt, PastAtt
 def bisect(
     project: Orchestrator, transformation_id: str, say: Callable[[str], object]
 ) -> Bisection:
-    """Find the commit that broke a transformation. Writes nothing.
-
-    Args:
-        project: the project.
-        transformation_id: the id of its row.
-        say: called with a line before each replay.
+    """Find the commit that broke a transformation. Call *say* with a line before each replay. Writes nothing.
 
     Raises:
         ConfigurationError: if the run log has no success with a later failure, or does not have what

@@ -128,13 +128,9 @@ def _attempts_in(
 def attempt_in(
     project: Orchestrator, transformation_id: str, run_id: str, *, failed: bool = False
 ) -> PastAttempt:
-    """Return the last attempt of a transformation in a run.
+    """Return the last attempt of a transformation in a run; if *failed*, the last one that failed.
 
-    Args:
-        project: the project.
-        transformation_id: the id of its row.
-        run_id: id of a run, or ``last`` for the newest run with an attempt.
-        failed: consider failed attempts only.
+    ``last`` is the newest run with such an attempt.
 
     Raises:
         ConfigurationError: if the run log lacks the attempt or its inputs.
@@ -201,10 +197,7 @@ def _reads(items: Sequence[dict[str, Any]]) -> Iterator[InputRead]:
 def version_in_run(project: Orchestrator, table: TableName, run_id: str) -> int:
     """Return the version of *table* that a run wrote; if it wrote none, the version that it read last.
 
-    Args:
-        project: the project.
-        table: the table.
-        run_id: id of a run, or ``last`` for the newest run.
+    ``last`` is the newest run.
 
     Raises:
         ConfigurationError: if the run is not in the run log, or neither wrote nor read the table.

@@ -82,11 +82,7 @@ class PastInputs:
             raise
 
     def query(self, sql: str, keys: set[str]) -> DataFrame:
-        """Return the rows of a SELECT over tables as the attempt read them.
-
-        Args:
-            sql: the query.
-            keys: keys of the tables that it reads.
+        """Return the rows of a SELECT over the tables with *keys*, as the attempt read them.
 
         Raises:
             DataError: if the query is wrong, or a version cannot be read.
@@ -131,9 +127,7 @@ def not_as_they_were(
 ) -> list[str]:
     """Return a line for each input of *attempt* that may differ from what it read.
 
-    Args:
-        attempt: a past attempt.
-        fingerprint: returns the present fingerprint of a file, as the log spells it; None if unknown.
+    *fingerprint* returns the present fingerprint of a file, as the log spells it; None if unknown.
     """
     lines = []
     for read in attempt.reads or ():

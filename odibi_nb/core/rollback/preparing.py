@@ -55,13 +55,8 @@ def plan_of_rollback(
 ) -> RollbackPlan:
     """Return the plan of the rollback *wanted*.
 
-    Args:
-        wanted: the run and the options.
-        place: project and environment.
-        engine: the engine that restores.
-        sinks: the sinks of the run log.
-        dead: the records of runs whose process died.
-        declared: returns the outputs of the registry's rows by id.
+    *dead* are the records of runs whose process died. *declared* returns the outputs of the registry's rows
+    by id.
 
     Raises:
         ConfigurationError: if the run does not exist, the selection is wrong, or the engine keeps no

@@ -37,12 +37,8 @@ def runs_to_roll_back(
 ) -> RunsToRollBack:
     """Return the run *run_id* with its retries, because they completed its work.
 
-    Args:
-        sinks: the sinks of the run log.
-        project: the project of the runs.
-        env: the environment of the runs.
-        run_id: the id of a run. ``last`` is the newest run that is not a rollback.
-        dead: the records of runs whose process died, each with its attempts' records.
+    ``last`` is the newest run that is not a rollback. *dead* are the records of runs whose process died,
+    each with its attempts' records.
 
     Raises:
         LookupError: if the run log has no such run.
@@ -61,9 +57,7 @@ def runs_to_roll_back(
 def rollback_in_effect(run_ids: Sequence[str], others: Sequence[Row]) -> str:
     """Return the id of the rollback that took back one of *run_ids*; "" if none is in effect.
 
-    Args:
-        run_ids: a run and its retries.
-        others: the records of other runs, newest first.
+    *run_ids* are a run and its retries, *others* the records of other runs, newest first.
     """
     taken_back: set[str] = set()
     for run in others:  # a rollback of a rollback comes first

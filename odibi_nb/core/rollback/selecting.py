@@ -21,13 +21,10 @@ def select_logged(
     written: Mapping[str, WrittenTable],
     include: Sequence[str],
 ) -> Selected:
-    """Return the ids of the logged rows that *include* selects.
+    """Return the ids that *include* selects among the rows of a run, from its *records*.
 
-    Args:
-        manifest: the project's manifest.
-        records: the records of a run's attempts.
-        written: the tables that the run wrote.
-        include: selections in the grammar of `odibi_nb.core.planning.selection`.
+    *include* are selections in the grammar of `odibi_nb.core.planning.selection`. *written* are the tables
+    that the run wrote.
     """
     rows = {str(record["transformation_id"]): _selectable(record) for record in records}
     states = {str(record["transformation_id"]): str(record["status"]) for record in records}

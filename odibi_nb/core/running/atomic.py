@@ -91,13 +91,8 @@ def take_back_run(
     Tables that the run created are dropped, or emptied if the lake drops no tables. A table that others
     have written since stays as it is.
 
-    Args:
-        run_id: the run.
-        records: the records of its attempts.
-        place: its project and environment.
-        engine: the engine that restores.
-        since: start of the run.
-        declared: returns the outputs of the registry's rows by id.
+    *records* are those of the run's attempts, *since* is its start. *declared* returns the outputs of the
+    registry's rows by id.
     """
     written = tables_to_restore(records, place, engine, declared)
     request = RollbackRequest(

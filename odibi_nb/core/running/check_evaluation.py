@@ -141,13 +141,8 @@ def judge_tables(
 ) -> list[CheckResult]:
     """Evaluate the checks of outputs that the function wrote by other means than its context.
 
-    These tables have been written already, so a quarantine rule only warns.
-
-    Args:
-        targets: the row's outputs.
-        written: keys of the tables that were written through the context.
-        checks: the row's checks.
-        engine: reads the tables.
+    These tables have been written already, so a quarantine rule only warns. *targets* are the row's
+    outputs; *written* are the keys of the tables that were written through the context.
 
     Raises:
         DataError: if a check cannot be evaluated.

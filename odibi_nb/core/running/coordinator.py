@@ -154,7 +154,7 @@ class TransformationRunner:
 
     def run(self) -> dict[str, TransformationResult]:
         """Run all rows, and return their results in the plan's order. A failed row raises nothing."""
-        self._read_waiting()  # a cancel that was requested before the run began counts, too
+        self.read_waiting()  # a cancel that was requested before the run began counts, too
         if self.timeout_seconds is not None:
             self._deadline = time.monotonic() + self.timeout_seconds
         self._release()
@@ -166,10 +166,6 @@ class TransformationRunner:
         self._ended = True
         self._pool.close()
         return {name: self.results[name] for name in self.plan.rows}
-
-    def publish_late_messages(self) -> None:
-        """Publish the messages that arrived on the inbox after the last row ended."""
-        self._read_waiting()
 
     def _unfinished(self) -> bool:
         return len(self.results) < len(self.plan.rows) or self._finishing > 0
@@ -183,7 +179,8 @@ class TransformationRunner:
             self._read(message)
         self._look_at_the_clock()
 
-    def _read_waiting(self) -> None:
+    def read_waiting(self) -> None:
+        """Read the messages on the inbox. After the last row, events and warnings may still arrive."""
         while (message := self._next_message(0)) is not None:
             self._read(message)
 

@@ -125,12 +125,7 @@ class EventBus(GuardedViews):
     ) -> None:
         """Publish an *event* of an attempt, with its run log record if the attempt has ended.
 
-        Args:
-            event: the type of the event.
-            facts: the facts of the attempt.
-            more: the rest of the event's payload.
-            private: as in `publish`.
-            progress: as in `publish`.
+        *more* is the rest of the event's payload. For *private* and *progress* see `publish`.
         """
         payload = facts.payload(event)
         record = None

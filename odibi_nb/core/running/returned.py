@@ -168,13 +168,9 @@ def record_own_writes(
     watch: Watch,
     began: dt.datetime | None,
 ) -> None:
-    """Record the outputs that the function has written itself, without the context.
+    """Record in *context* the outputs that the function has written itself, without it.
 
-    Args:
-        transformation: the row.
-        context: gets the records.
-        watch: from `watch_outputs`.
-        began: the start of the attempt.
+    *watch* is from `watch_outputs`, *began* is the start of the attempt.
     """
     recorded = {written.table for written in context.provenance.outputs_written}
     for target in transformation.targets:

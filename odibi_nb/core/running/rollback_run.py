@@ -32,9 +32,7 @@ SHOWN = 30
 def nothing_to_roll_back(plan: RollbackPlan, empty: RunPlan) -> RunResult:
     """Return the result of a *plan* that changes no table. Its warning gives the reason.
 
-    Args:
-        plan: the plan of the rollback.
-        empty: what `rollback_run_plan` made of it.
+    *empty* is the plan of the run, from `rollback_run_plan`.
     """
     why = f"run {plan.run_id} wrote no table"
     if plan.tables:

@@ -252,7 +252,7 @@ class RunExecution:
             status = RunStatus.FAILED
             self.events.warn(lost)
         ended = utc_now()
-        self.runner.publish_late_messages()
+        self.runner.read_waiting()
         self._warn_of_threads()
         self._warn_of_shadowed()
         taken_back = TakenBack() if status is RunStatus.SUCCESS else self._take_back(started)
@@ -270,7 +270,7 @@ class RunExecution:
             self.events.warn(problem)
         if self.lock.lease is not None:
             self.lock.lease.logged = not problems and ends_leases(self.prepared.sinks)
-        self.runner.publish_late_messages()
+        self.runner.read_waiting()
         result = RunResult(
             run_id=self.run_id,
             status=status,
