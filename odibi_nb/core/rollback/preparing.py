@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.reserved_places import own_tables
+from odibi_nb.core.planning.selection import Population, Selectable, Selected, select
 from odibi_nb.core.rollback.planning import RollbackRequest, plan_rollback
 from odibi_nb.core.rollback.runs import rollback_in_effect, runs_to_roll_back
-from odibi_nb.core.rollback.selecting import select_logged
 from odibi_nb.core.rollback.written import written_tables
 from odibi_nb.core.runlog.history import RUNS_SEARCHED, past_runs
 from odibi_nb.core.runlog.journal import live_runs
@@ -18,6 +19,7 @@ from odibi_nb.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from odibi_nb.core.model.manifest import ProjectManifest
     from odibi_nb.core.model.rollback import RollbackPlan
     from odibi_nb.core.protocols import BaseLogSink, Place, Row
     from odibi_nb.core.rollback.runs import RunsToRollBack
@@ -75,7 +77,7 @@ def plan_of_rollback(
     written = tables_to_restore(found.records, place, engine, declared, rollbacks)
     rows = None
     if wanted.selection:
-        selected = select_logged(place.manifest, found.records, written, wanted.selection)
+        selected = _select_logged(place.manifest, found.records, written, wanted.selection)
         if selected.problems:
             raise ConfigurationError(f"run {found.run_ids[0]}", [*selected.problems])
         rows = selected.ids
@@ -90,6 +92,46 @@ def plan_of_rollback(
         drop=wanted.drop,
     )
     return plan_rollback(engine, written, request)
+
+
+def _select_logged(
+    manifest: ProjectManifest,
+    records: Sequence[Row],
+    written: Mapping[str, WrittenTable],
+    include: Sequence[str],
+) -> Selected:
+    """Return the ids that *include* selects among the rows of a run, from its *records*.
+
+    *include* are selections in the grammar of `odibi_nb.core.planning.selection`. *written* are the tables
+    that the run wrote.
+    """
+    rows = {str(record["transformation_id"]): _selectable(record) for record in records}
+    states = {str(record["transformation_id"]): str(record["status"]) for record in records}
+    upstream: dict[str, set[str]] = defaultdict(set)
+    for table in written.values():
+        for reader in table.readers:
+            for row in written[reader].writers:
+                upstream[row] |= {*table.writers} - {row}
+    population = Population(
+        rows=rows,
+        upstream={row: upstream[row] for row in rows},
+        layers=manifest.layer_order,
+        engines=("pandas", "spark"),
+        labels=manifest.entity_labels,
+        states=lambda _run: states,
+    )
+    return select(population, include)
+
+
+def _selectable(record: Row) -> Selectable:
+    return Selectable(
+        layer=str(record.get("layer") or ""),
+        module=str(record.get("module") or ""),
+        function=str(record.get("function") or ""),
+        engine=str(record.get("engine") or ""),
+        tags=(),
+        entities=(record.get("plant"), record.get("asset"), None),
+    )
 
 
 def tables_to_restore(
