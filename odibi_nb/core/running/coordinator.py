@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import math
 import queue
 import random
 import time
@@ -78,6 +79,15 @@ WAIT_PER_POLL = 30
 ABANDONED_TEXT = "abandoned: it did not end when it was cancelled"
 DRAIN, STOP, ABANDON = 1, 2, 3
 """Levels of a cancel: start nothing new; revoke running attempts; wait for nothing."""
+ENDS = {
+    Status.SUCCESS: EventType.TRANSFORM_SUCCESS,
+    Status.UNCHANGED: EventType.TRANSFORM_UNCHANGED,
+    Status.FAILED: EventType.TRANSFORM_FAILURE,
+    Status.ABANDONED: EventType.TRANSFORM_FAILURE,
+    Status.SKIPPED: EventType.TRANSFORM_SKIPPED,
+    Status.CANCELLED: EventType.TRANSFORM_CANCELLED,
+}
+"""The event with which a row ends, by its status."""
 
 
 class Starts(msgspec.Struct, gc=False):
@@ -140,7 +150,7 @@ class TransformationRunner:
         self._stop_reason = ""
         self._cancel_reason = "the run was cancelled"
         self._over = self._ended = False
-        self._deadline: float | None = None
+        self._deadline = math.inf
         self._next_poll = 0.0
 
     def cancel(self, transformation_id: str | None = None) -> None:
@@ -274,7 +284,7 @@ class TransformationRunner:
             context=context,
             log=CapturedLog(lambda line: self.inbox.put(LineWritten(row.id, line))),
             started=started,
-            deadline=started + row.timeout_seconds if row.timeout_seconds else None,
+            deadline=started + (row.timeout_seconds or math.inf),
             code=self.code,
             look_again=self.look_again if number == 1 and self._may_be_unchanged(row) else None,
         )
@@ -380,12 +390,7 @@ class TransformationRunner:
             traceback=ended.traceback,
             log=attempt.log.text(),
         )
-        event = {
-            Status.SUCCESS: EventType.TRANSFORM_SUCCESS,
-            Status.UNCHANGED: EventType.TRANSFORM_UNCHANGED,
-            Status.CANCELLED: EventType.TRANSFORM_CANCELLED,
-        }.get(status, EventType.TRANSFORM_FAILURE)
-        self._publish_ended(event, ended, facts)
+        self._publish_ended(ENDS[status], ended, facts)
         for check in facts.checks:
             if check.status in BREACHES:
                 self.events.warn(f"{row.id}: {check}")
@@ -424,11 +429,7 @@ class TransformationRunner:
             start_time=None if starts is None else starts.time,
             duration_seconds=None if starts is None else time.monotonic() - starts.clock,
         )
-        event = {
-            Status.SKIPPED: EventType.TRANSFORM_SKIPPED,
-            Status.FAILED: EventType.TRANSFORM_FAILURE,
-        }.get(status, EventType.TRANSFORM_CANCELLED)
-        self.events.publish_attempt(event, facts)
+        self.events.publish_attempt(ENDS[status], facts)
         self._pass_on(row)
 
     def _leave(self, attempt: Attempt) -> None:
@@ -444,20 +445,19 @@ class TransformationRunner:
 
     def _patience(self) -> float:
         """Return the seconds until the next retry or timeout; at most one tick."""
-        dues = [*self._waiting.values()]
-        dues += [a.deadline for a in self._running.values() if a.deadline is not None]
-        dues += [] if self._deadline is None or self._over else [self._deadline]
+        dues = [*self._waiting.values(), *(a.deadline for a in self._running.values())]
+        dues += [] if self._over else [self._deadline]
         return max(0.0, min([TICK_SECONDS, *(due - time.monotonic() for due in dues)]))
 
     def _look_at_the_clock(self) -> None:
         now = time.monotonic()
         for attempt in [*self._running.values()]:
-            if attempt.deadline is not None and attempt.deadline <= now:
+            if attempt.deadline <= now:
                 self._time_out(attempt)
         for name in [name for name, due in self._waiting.items() if due <= now]:
             del self._waiting[name]
             self._schedule.queue(self.plan.rows[name])
-        if self._deadline is not None and self._deadline <= now and not self._over:
+        if self._deadline <= now and not self._over:
             reason = f"the run ran longer than run_timeout_seconds={self.timeout_seconds:g}"
             self.events.say("WARNING", f"⏱️ {reason}")
             self._end_at_once(Status.FAILED, TimeoutError(reason), Status.SKIPPED, reason)

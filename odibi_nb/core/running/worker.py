@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import math
 import queue
 import threading
 import time
@@ -66,7 +67,7 @@ class Attempt:
         context: the context of the row's function, which counts the attempt's reads and writes.
         log: the captured log of the attempt.
         started: the monotonic clock at the start.
-        deadline: the monotonic clock at the row's timeout; None without one.
+        deadline: the monotonic clock at the row's timeout; infinite without one.
         code: returns the hash of the row's code.
         look_again: returns the verdict on the row; None if the row runs in any case.
         code_hash: the hash of the code that runs, as soon as it is known.
@@ -78,7 +79,7 @@ class Attempt:
     context: ExecutionContext
     log: CapturedLog
     started: float
-    deadline: float | None = None
+    deadline: float = math.inf
     code: Callable[[PlannedRow, str], str] = lambda _row, _hash: ""
     look_again: Callable[[PlannedRow], Freshness] | None = None
     code_hash: str = ""
