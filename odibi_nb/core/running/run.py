@@ -207,9 +207,7 @@ class RunExecution:
             on_flushed=lambda sink, count: self.inbox.put(LogFlushed(sink, count)),
             replaced=self._replaced,
         )
-        for view in self.prepared.views:
-            with self.events.guarded(view):
-                view.on_plan(self.plan)
+        self.events.tell(lambda view: view.on_plan(self.plan))
         begin = begin_facts(self.prepared, self.number)
         started, clock = utc_now(), time.monotonic()
         self.events.publish(EventType.RUN_START, begin)
