@@ -152,11 +152,9 @@ def trace_outside(error: BaseException) -> TracebackType | None:
 
 def depth_in_libraries(error: BaseException) -> int:
     """Return the number of library frames of *error* below the user's innermost frame."""
-    views = frames_of(error)
-    below = 0
-    while below < len(views) and views[-1 - below].library:
-        below += 1
-    return below if below < len(views) else 0
+    found, mine = _from_user(error)
+    below = [*itertools.takewhile(lambda one: _is_library(one[0], mine), reversed(found))]
+    return len(below) if len(below) < len(found) else 0
 
 
 def headline(error: BaseException) -> str:

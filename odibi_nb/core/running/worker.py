@@ -236,10 +236,7 @@ def user_traceback(error: BaseException) -> str:
     try:
         lines = user_lines(error, trace)
     except BaseException:  # noqa: BLE001  a broken exception class must not cost the traceback
-        lines = [
-            *traceback.format_tb(trace),
-            f"{error_text(error)}\n",
-        ]
+        lines = [*traceback.format_tb(trace), f"{error_text(error)}\n"]
     return last_lines("".join(lines), MAX_TRACEBACK)
 
 
