@@ -98,7 +98,7 @@ class Starts(msgspec.Struct, gc=False):
     attempts: int = 1
 
 
-@dataclass(eq=False, repr=False)
+@dataclass(eq=False, repr=False, kw_only=True)
 class TransformationRunner:
     """Coordinator of one run of a plan.
 

@@ -42,7 +42,7 @@ def _packages(folder: str) -> _Packages:
         changed_ns = Path(folder or ".").stat().st_mtime_ns
     except OSError:
         return ()
-    known = _found.get(folder)  # the current folder, "", may be another one each time
+    known = _found.get(folder)
     if known is not None and known[0] == changed_ns:
         return known[1]
     from importlib import metadata  # late: it imports all of email
@@ -51,6 +51,7 @@ def _packages(folder: str) -> _Packages:
         (_name_of(package), tuple(package.entry_points.select(group=PLUGIN_GROUP)))
         for package in metadata.distributions(path=[folder])
     )
+    # "" is the current folder, which may be another one at the next call.
     if folder and time.time_ns() - changed_ns > SETTLED_SECONDS * 1e9:
         _found[folder] = changed_ns, packages
     return packages
