@@ -23,7 +23,6 @@ from odibi_nb.errors import EngineError, PlanError, Problem, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from odibi_nb.core.model.provenance import FileRead
     from odibi_nb.core.planning.plan import PlannedRow, RunPlan
     from odibi_nb.core.protocols import Portion, RehearsingEngine, TableEngine, VersionedEngine
     from odibi_nb.core.rehearsal.past_attempts import PastAttempt
@@ -185,18 +184,14 @@ def open_rehearsal(
         context=context,
         captured=captured_writes,
         past=past,
-        notes=() if past is None else tuple(_notes(past, engine, context)),
+        notes=() if past is None else _notes(past, engine, context),
     )
 
 
-def _notes(past: PastAttempt, engine: TableEngine, context: ExecutionContext) -> list[str]:
+def _notes(past: PastAttempt, engine: TableEngine, context: ExecutionContext) -> tuple[str, ...]:
     look = getattr(engine, "fingerprint", None)
-
-    def fingerprint(file: str) -> FileRead | None:
-        found: FileRead | None = None if look is None else look(context.locate(file))
-        return found
-
-    return not_as_they_were(past, fingerprint)
+    now = (lambda _: None) if look is None else (lambda file: look(context.locate(file)))
+    return tuple(not_as_they_were(past, now))
 
 
 def _can_rehearse(engine: TableEngine) -> TypeGuard[RehearsingEngine]:

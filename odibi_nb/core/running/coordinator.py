@@ -168,7 +168,7 @@ class TransformationRunner:
         if self.timeout_seconds is not None:
             self._deadline = time.monotonic() + self.timeout_seconds
         self._release()
-        while self._unfinished():
+        while len(self.results) < len(self.plan.rows) or self._finishing > 0:
             try:
                 self._step()
             except KeyboardInterrupt:  # the next step reads it, and can be interrupted, too
@@ -176,9 +176,6 @@ class TransformationRunner:
         self._ended = True
         self._pool.close()
         return {name: self.results[name] for name in self.plan.rows}
-
-    def _unfinished(self) -> bool:
-        return len(self.results) < len(self.plan.rows) or self._finishing > 0
 
     def _step(self) -> None:
         self._start_what_may()

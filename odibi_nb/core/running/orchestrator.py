@@ -256,10 +256,7 @@ class Orchestrator:
         return self.plan_changed(enable)
 
     def plan_changed(self, change: Callable[[list[Row]], list[Row]]) -> RunPlan:
-        """Return the plan of all layers with changed registry rows.
-
-        Args:
-            change: takes the registry's rows, and returns the rows to plan.
+        """Return the plan of all layers with the registry's rows as *change* returns them.
 
         Raises:
             ConfigurationError: if the registry cannot be read. Problems of rows are in the plan and are
@@ -291,8 +288,7 @@ class Orchestrator:
     def status(self, **options: Any) -> ProjectStatus:
         """Return the state of each row: fresh, stale or unknown, and why. Writes nothing.
 
-        Args:
-            **options: fields of `RunOptions` that choose rows.
+        The *options* are the fields of `RunOptions` that choose rows.
 
         Raises:
             ConfigurationError: as `plan`.

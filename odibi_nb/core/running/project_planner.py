@@ -80,10 +80,7 @@ class ProjectPlanner:
     ) -> RunPlan:
         """Return the plan of *options*.
 
-        Args:
-            options: the options of the run.
-            repair: what a retry runs again; None for a run of its own.
-            change: takes the registry's rows, and returns the rows to plan.
+        *repair* is what a retry runs again. *change* takes the registry's rows, and returns the rows to plan.
 
         Raises:
             ConfigurationError: if the registry cannot be read or has no row. Problems of rows are in the
