@@ -62,10 +62,6 @@ class RowCode:
         self.store.keep_config(config_hash, lambda: config_of(row))
         return code.digest
 
-    def close(self) -> None:
-        """Write the texts that are not stored yet."""
-        self.store.flush()
-
     def changed(self, row: PlannedRow, before: str) -> list[str]:
         """Return the names of the parts that differ from the code with the hash *before*."""
         old, new = self.store.parts(before), self.read(row).parts

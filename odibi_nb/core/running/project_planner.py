@@ -150,7 +150,7 @@ class ProjectPlanner:
     def close(self) -> None:
         """Write the texts of code that are not stored yet."""
         if self._code is not None:
-            self._code.close()
+            self._code.store.flush()
 
     def take_reloaded(self) -> list[str]:
         """Return the modules that were imported again since the last run, and forget them."""
