@@ -136,14 +136,10 @@ def not_as_they_were(
         elif isinstance(read, ConnectionRead):
             what = read.table or "a query"
             lines.append(f"{what} of database {read.connection} has no versions: read as it is now")
-        elif isinstance(read, UnversionedTable):
-            lines.append(f"{read.table}{_UNVERSIONED}")
-        elif isinstance(read, QueryRead):
-            lines += [
-                f"{table.table}{_UNVERSIONED}"
-                for table in read.tables
-                if isinstance(table, UnversionedTable)
-            ]
+        else:
+            tables = read.tables if isinstance(read, QueryRead) else (read,)
+            unknown = [table for table in tables if isinstance(table, UnversionedTable)]
+            lines += [f"{table.table}{_UNVERSIONED}" for table in unknown]
     return lines
 
 
