@@ -18,11 +18,11 @@ import msgspec
 from odibi_nb.core.model.provenance import QueryRead, TableVersion
 from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.rehearsal.past_attempts import FAILED, SUCCESS, attempts_of
-from odibi_nb.core.rehearsal.past_inputs import keeps_versions
+from odibi_nb.core.rehearsal.past_inputs import check_versions
 from odibi_nb.core.rehearsal.rehearsal import open_rehearsal
 from odibi_nb.core.running.failure_frames import headline
 from odibi_nb.core.running.run import package_versions
-from odibi_nb.errors import ConfigurationError, EngineError
+from odibi_nb.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -86,8 +86,7 @@ class Bisection:
 def turning_point(attempts: Iterable[PastAttempt]) -> tuple[PastAttempt, PastAttempt] | None:
     """Return the last success and the first failure after it; None without one of them.
 
-    Args:
-        attempts: attempts of one transformation, newest first.
+    *attempts* are those of one transformation, newest first.
     """
     bad = None
     for attempt in attempts:
@@ -101,12 +100,7 @@ def turning_point(attempts: Iterable[PastAttempt]) -> tuple[PastAttempt, PastAtt
 def bisect(
     project: Orchestrator, transformation_id: str, say: Callable[[str], object]
 ) -> Bisection:
-    """Find the commit that broke a transformation. Writes nothing.
-
-    Args:
-        project: the project.
-        transformation_id: the id of its row.
-        say: called with a line before each replay.
+    """Find the commit that broke a transformation. Call *say* with a line before each replay. Writes nothing.
 
     Raises:
         ConfigurationError: if the run log has no success with a later failure, or does not have what
@@ -141,8 +135,7 @@ def _commits_between(
     """Return the commits that changed data between the versions that two attempts read, by time."""
     row = project.plan_with(transformation_id).rows.get(transformation_id)
     engine: Any = project.tables(row.engine if row is not None else project.engine)
-    if not keeps_versions(engine):
-        raise EngineError(f"the {engine.name} engine cannot read earlier versions of tables")
+    check_versions(engine)
     then = good.tables()
     found: list[TableCommit] = []
     for key, last in bad.tables().items():
@@ -237,8 +230,8 @@ class _Search:
 
     def _replay(self, step: int) -> Try:
         attempt = self._inputs_at(step)
-        versions = {c.table: 0 for c in self.commits}
-        versions = {t: v.version for t, v in attempt.tables().items() if t in versions}  # type: ignore[union-attr]
+        changed = {commit.table for commit in self.commits}
+        versions = {t: v.version for t, v in attempt.tables().items() if t in changed}  # type: ignore[union-attr]
         shown = ", ".join(f"{table} v{version}" for table, version in versions.items())
         self.say(f"replay {len(self.tries) + 1}: {shown}")
         rehearsal = open_rehearsal(self.project, self.transformation_id, past=attempt)
@@ -249,9 +242,7 @@ class _Search:
         error = "" if ended.error is None else headline(ended.error)
         gone = "; ".join(past.unreadable.values()) if past is not None else ""
         if not gone and _GONE.search(f"{error}\n{ended.traceback}"):
-            gone = error.splitlines()[
-                0
-            ]  # a query, or Spark, which finds this out when it reads rows
+            gone = error.splitlines()[0]  # a query, or Spark, which reads rows later
         rehearsal.captured.close()
         made = Try(step=step, versions=versions, error="" if gone else error, unreadable=gone)
         self.tries.append(made)

@@ -81,9 +81,9 @@ class CapturedWrites(TableEngine, ConvertingEngine, WatchingEngine):
         written = self.written_to(table.key)
         if written:
             return self.tables.take(self.state(written), Portion())
-        version = None if self.past is None else self.past.version_of(table)
-        if self.past is not None and version is not None:
-            return self._part(self.past.read(table, version))
+        then = self._at_its_version(table)
+        if then is not None:
+            return self._part(then)
         if self.portion:
             return self._held(self.tables.read_portion(table, self.portion))
         return self.tables.read(table)
@@ -97,7 +97,8 @@ class CapturedWrites(TableEngine, ConvertingEngine, WatchingEngine):
                 frame = write.frame
                 continue
             if frame is None and self.tables.exists(table):
-                frame = self._stored(table)
+                frame = self._at_its_version(table)
+                frame = self.tables.read(table) if frame is None else frame
             frame = (
                 write.frame
                 if frame is None
@@ -105,12 +106,10 @@ class CapturedWrites(TableEngine, ConvertingEngine, WatchingEngine):
             )
         return frame
 
-    def _stored(self, table: TableName) -> DataFrame:
-        """Return the table as it is without captured writes."""
+    def _at_its_version(self, table: TableName) -> DataFrame | None:
+        """Return *table* as a past attempt read it, without captured writes; None for the newest version."""
         version = None if self.past is None else self.past.version_of(table)
-        if self.past is None or version is None:
-            return self.tables.read(table)
-        return self.past.read(table, version)
+        return None if self.past is None or version is None else self.past.read(table, version)
 
     def changes(self) -> dict[str, TableChange]:
         """Return the changes that the writes would make, by table in the order of the first writes."""

@@ -77,14 +77,9 @@ class Causes:
 
 
 def causes_of(project: Orchestrator, transformation_id: str, runs: Sequence[str] = ()) -> Causes:
-    """Compare a transformation's last success with the failure after it, or two runs. Writes nothing.
+    """Compare a transformation's last success with the failure after it, or two *runs*. Writes nothing.
 
     If it has failed several times since, the failure is the first one that has the newest error.
-
-    Args:
-        project: the project.
-        transformation_id: the id of its row.
-        runs: ids of two runs.
 
     Raises:
         ConfigurationError: if the run log does not have both attempts.

@@ -128,13 +128,9 @@ def _attempts_in(
 def attempt_in(
     project: Orchestrator, transformation_id: str, run_id: str, *, failed: bool = False
 ) -> PastAttempt:
-    """Return the last attempt of a transformation in a run.
+    """Return the last attempt of a transformation in a run; if *failed*, the last one that failed.
 
-    Args:
-        project: the project.
-        transformation_id: the id of its row.
-        run_id: id of a run, or ``last`` for the newest run with an attempt.
-        failed: consider failed attempts only.
+    ``last`` is the newest run with such an attempt.
 
     Raises:
         ConfigurationError: if the run log lacks the attempt or its inputs.
@@ -146,11 +142,10 @@ def attempt_in(
         mine = [run for run in runs if run["run_id"] == run_id]
         attempts = _attempts_in(project, transformation_id, mine)
     found = next((a for a in attempts if not failed or a.status == FAILED), None)
-    if found is not None and found.reads is not None:
-        return found
+    if found is not None and found.reads is None:
+        raise ConfigurationError(f"--run {run_id}", [f"the run log lacks the inputs of {found}"])
     if found is not None:
-        message = f"the run log lacks the inputs of {found}"
-        raise ConfigurationError(f"--run {run_id}", [message])
+        return found
     what = f"{'failed ' if failed else ''}attempt of {transformation_id!r}"
     if run_id == LAST:
         where = f"the last {RUNS_SEARCHED} runs"
@@ -183,14 +178,14 @@ def reads_in(text: Any) -> tuple[InputRead, ...] | None:
 
 
 def _reads(items: Sequence[dict[str, Any]]) -> Iterator[InputRead]:
+    kinds: dict[str, Any] = {
+        "query": QueryRead,
+        "file": FileRead,
+        "connection": ConnectionRead,
+        "version": TableVersion,
+    }
     for item in items:
-        kinds: tuple[tuple[str, Any], ...] = (
-            ("query", QueryRead),
-            ("file", FileRead),
-            ("connection", ConnectionRead),
-            ("version", TableVersion),
-        )
-        kind = next((kind for key, kind in kinds if key in item), UnversionedTable)
+        kind = next((kind for key, kind in kinds.items() if key in item), UnversionedTable)
         if kind is QueryRead:
             tables = tuple(_reads(item.get("tables", ())))
             kept = tuple(t for t in tables if isinstance(t, TableVersion | UnversionedTable))
@@ -202,10 +197,7 @@ def _reads(items: Sequence[dict[str, Any]]) -> Iterator[InputRead]:
 def version_in_run(project: Orchestrator, table: TableName, run_id: str) -> int:
     """Return the version of *table* that a run wrote; if it wrote none, the version that it read last.
 
-    Args:
-        project: the project.
-        table: the table.
-        run_id: id of a run, or ``last`` for the newest run.
+    ``last`` is the newest run.
 
     Raises:
         ConfigurationError: if the run is not in the run log, or neither wrote nor read the table.

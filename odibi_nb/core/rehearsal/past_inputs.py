@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.model.provenance import (
@@ -14,46 +15,39 @@ from odibi_nb.core.model.provenance import (
 )
 from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.text.counts import counted
-from odibi_nb.errors import DataError, TableNotFoundError
+from odibi_nb.errors import DataError, EngineError, TableNotFoundError
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Mapping
 
-    from odibi_nb.core.protocols import DataFrame, TableEngine
+    from odibi_nb.core.protocols import DataFrame, TableEngine, VersionedEngine
     from odibi_nb.core.rehearsal.past_attempts import PastAttempt
 
 
 _UNVERSIONED = " has no known version in the log (a view, or it did not exist): it may differ"
 
 
+@dataclass(eq=False, repr=False)
 class PastInputs:
     """Versions at which a rehearsal reads tables.
 
     A table that the attempt did not read, for example because it failed first, is read at its version
     from when the attempt began.
 
-    Args:
+    Attributes:
         engine: engine whose tables keep their versions.
         tables: the versions by table.
         began: start of the attempt.
-
-    Attributes:
         unreadable: the message of each version that cannot be read any more, by table.
     """
 
-    def __init__(
-        self,
-        engine: TableEngine,
-        tables: Mapping[str, TableVersion | UnversionedTable],
-        began: dt.datetime | None,
-    ) -> None:
-        self._engine = engine
-        self._tables = tables
-        self._began = began
-        self._found: dict[str, int | None] = {}
-        self._lock = threading.Lock()
-        self.unreadable: dict[str, str] = {}
+    engine: VersionedEngine
+    tables: Mapping[str, TableVersion | UnversionedTable]
+    began: dt.datetime | None
+    unreadable: dict[str, str] = field(default_factory=dict, init=False)
+    _found: dict[str, int | None] = field(default_factory=dict, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def version_of(self, table: TableName) -> int | None:
         """Return the version at which to read *table*; None for the newest one.
@@ -68,12 +62,12 @@ class PastInputs:
 
     def existed(self, table: TableName) -> bool | None:
         """Return True if *table* existed when the attempt began; None if that is unknown."""
-        if isinstance(self._tables.get(table.key), TableVersion):
+        if isinstance(self.tables.get(table.key), TableVersion):
             return True
-        commits = self._engine.commits(table)  # type: ignore[attr-defined]
-        if self._began is None or not commits or commits[-1].version > 0:
+        commits = self.engine.commits(table)
+        if self.began is None or not commits or commits[-1].version > 0:
             return None
-        return bool(commits[-1].at is None or commits[-1].at <= self._began)
+        return commits[-1].at is None or commits[-1].at <= self.began
 
     def read(self, table: TableName, version: int) -> DataFrame:
         """Return all rows of *table* at *version*.
@@ -81,34 +75,27 @@ class PastInputs:
         Raises:
             DataError: if the version cannot be read; `unreadable` then has the message.
         """
-        return self._readable(table.key, lambda: self._engine.read_version(table, version))  # type: ignore[attr-defined]
+        try:
+            return self.engine.read_version(table, version)
+        except DataError as exc:
+            self.unreadable[table.key] = str(exc)
+            raise
 
     def query(self, sql: str, keys: set[str]) -> DataFrame:
-        """Return the rows of a SELECT over tables as the attempt read them.
-
-        Args:
-            sql: the query.
-            keys: keys of the tables that it reads.
+        """Return the rows of a SELECT over the tables with *keys*, as the attempt read them.
 
         Raises:
             DataError: if the query is wrong, or a version cannot be read.
         """
         found = {key: self.version_of(TableName.parse(key)) for key in sorted(keys)}
         versions = {key: version for key, version in found.items() if version is not None}
-        return self._engine.query_versions(sql, versions)  # type: ignore[attr-defined]
-
-    def _readable(self, key: str, read: Callable[[], DataFrame]) -> DataFrame:
-        try:
-            return read()
-        except DataError as exc:
-            self.unreadable[key] = str(exc)
-            raise
+        return self.engine.query_versions(sql, versions)
 
     def _look_up(self, table: TableName) -> int | None:
-        known = self._tables.get(table.key)
+        known = self.tables.get(table.key)
         if known is None or isinstance(known, UnversionedTable):
             return self._at_the_start(table)
-        now = self._engine.versions([table]).get(table.key)  # type: ignore[attr-defined]
+        now = self.engine.versions([table]).get(table.key)
         if now is not None and known.table_id and now.table_id not in {"", known.table_id}:
             message = (
                 f"{table} was created again since, so that its version {known.version} is gone"
@@ -118,20 +105,21 @@ class PastInputs:
         return known.version
 
     def _at_the_start(self, table: TableName) -> int | None:
-        if self._began is None:
+        began = self.began
+        if began is None:
             return None
         if self.existed(table) is False:
             message = f"{table} did not exist when the attempt began"
             raise TableNotFoundError(str(table), message)
-        commits = self._engine.commits(table)  # type: ignore[attr-defined]
-        began = self._began
+        commits = self.engine.commits(table)
         before = [commit.version for commit in commits if commit.at and commit.at <= began]
         return max(before, default=None)
 
 
-def keeps_versions(engine: TableEngine) -> bool:
-    """Return True if *engine* can read tables at earlier versions."""
-    return hasattr(type(engine), "read_version")
+def check_versions(engine: TableEngine) -> None:
+    """Raise EngineError if *engine* cannot read tables at earlier versions."""
+    if not hasattr(type(engine), "read_version"):
+        raise EngineError(f"the {engine.name} engine cannot read earlier versions of tables")
 
 
 def not_as_they_were(
@@ -139,9 +127,7 @@ def not_as_they_were(
 ) -> list[str]:
     """Return a line for each input of *attempt* that may differ from what it read.
 
-    Args:
-        attempt: a past attempt.
-        fingerprint: returns the present fingerprint of a file, as the log spells it; None if unknown.
+    *fingerprint* returns the present fingerprint of a file, as the log spells it; None if unknown.
     """
     lines = []
     for read in attempt.reads or ():
@@ -150,14 +136,10 @@ def not_as_they_were(
         elif isinstance(read, ConnectionRead):
             what = read.table or "a query"
             lines.append(f"{what} of database {read.connection} has no versions: read as it is now")
-        elif isinstance(read, UnversionedTable):
-            lines.append(f"{read.table}{_UNVERSIONED}")
-        elif isinstance(read, QueryRead):
-            lines += [
-                f"{table.table}{_UNVERSIONED}"
-                for table in read.tables
-                if isinstance(table, UnversionedTable)
-            ]
+        else:
+            tables = read.tables if isinstance(read, QueryRead) else (read,)
+            unknown = [table for table in tables if isinstance(table, UnversionedTable)]
+            lines += [f"{table.table}{_UNVERSIONED}" for table in unknown]
     return lines
 
 

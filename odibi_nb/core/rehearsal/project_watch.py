@@ -78,7 +78,8 @@ class ProjectWatch:
 
     def _listed(self) -> list[TableName]:
         """Return all tables of a lake on this machine, except the run log's schema."""
-        return [name for name in _all_tables(self._engine) if _schema(name.key) != self._log]
+        tables = getattr(self._engine, "tables", list)
+        return [name for name in tables() if _schema(name.key) != self._log]
 
     def _moved(self, name: TableName, change: Change) -> Moved:
         if change is Change.REMOVED:
@@ -106,11 +107,6 @@ def _tables_of(plan: RunPlan, first: str) -> Iterator[TableName]:
         for target in row.transformation.targets:
             if row.checks:
                 yield TableName.parse(quarantine_of(target.table))
-
-
-def _all_tables(engine: RehearsingEngine) -> list[TableName]:
-    names = getattr(engine, "tables", None)
-    return [] if names is None else names()
 
 
 def _schema(key: str) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 import msgspec
 
 from odibi_nb.core.model.engine import Engine
 from odibi_nb.core.model.tables import TableName, table_key
 from odibi_nb.core.rehearsal.captured_writes import CapturedWrites
-from odibi_nb.core.rehearsal.past_inputs import PastInputs, keeps_versions, not_as_they_were
+from odibi_nb.core.rehearsal.past_inputs import PastInputs, check_versions, not_as_they_were
 from odibi_nb.core.running.capture import CapturedLog, captured, routed_output
 from odibi_nb.core.running.hooks import HookManager
 from odibi_nb.core.running.run import make_context, shared_by_rows
@@ -23,9 +23,8 @@ from odibi_nb.errors import EngineError, PlanError, Problem, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from odibi_nb.core.model.provenance import FileRead
     from odibi_nb.core.planning.plan import PlannedRow, RunPlan
-    from odibi_nb.core.protocols import Portion, RehearsingEngine, TableEngine
+    from odibi_nb.core.protocols import Portion, RehearsingEngine, TableEngine, VersionedEngine
     from odibi_nb.core.rehearsal.past_attempts import PastAttempt
     from odibi_nb.core.running.context import ExecutionContext
     from odibi_nb.core.running.orchestrator import Orchestrator
@@ -165,7 +164,10 @@ def open_rehearsal(
     engine = project.tables(row.engine)
     if not _can_rehearse(engine):
         raise EngineError(f"{row.id}: the {row.engine} engine cannot capture writes")
-    inputs = None if past is None else _past_inputs(engine, past)
+    inputs = None
+    if past is not None:
+        check_versions(engine)
+        inputs = PastInputs(cast("VersionedEngine", engine), past.tables(), past.began)
     captured_writes = CapturedWrites(engine, portion, inputs)
     # The context gets no listeners, because a rehearsal is not a run.
     if to_call and project.engine == SPARK and "spark" in row.keywords:
@@ -182,24 +184,14 @@ def open_rehearsal(
         context=context,
         captured=captured_writes,
         past=past,
-        notes=() if past is None else tuple(_notes(past, engine, context)),
+        notes=() if past is None else _notes(past, engine, context),
     )
 
 
-def _past_inputs(engine: TableEngine, past: PastAttempt) -> PastInputs:
-    if not keeps_versions(engine):
-        raise EngineError(f"the {engine.name} engine cannot read earlier versions of tables")
-    return PastInputs(engine, past.tables(), past.began)
-
-
-def _notes(past: PastAttempt, engine: TableEngine, context: ExecutionContext) -> list[str]:
+def _notes(past: PastAttempt, engine: TableEngine, context: ExecutionContext) -> tuple[str, ...]:
     look = getattr(engine, "fingerprint", None)
-
-    def fingerprint(file: str) -> FileRead | None:
-        found: FileRead | None = None if look is None else look(context.locate(file))
-        return found
-
-    return not_as_they_were(past, fingerprint)
+    now = (lambda _: None) if look is None else (lambda file: look(context.locate(file)))
+    return tuple(not_as_they_were(past, now))
 
 
 def _can_rehearse(engine: TableEngine) -> TypeGuard[RehearsingEngine]:

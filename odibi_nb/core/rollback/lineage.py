@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from odibi_nb.core.model.provenance import BEFORE_CREATION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from odibi_nb.core.model.provenance import OutputWritten, TableCommit
 
@@ -65,7 +65,17 @@ def effect_of(
     undone = None
     if not own and any(is_own(commit) for commit in commits if commit.version not in kept):
         undone = next((commit for commit in in_effect if commit.restores is not None), None)
-    others = tuple(_others(in_effect, is_own, own[-1].version)) if own else ()
+    # A commit that restored a version is not of others: the rows that it restored are the rows of other
+    # commits in effect.
+    others = tuple(
+        commit
+        for commit in in_effect
+        if own
+        and commit.version > own[-1].version
+        and commit.changes_data
+        and commit.restores is None
+        and not is_own(commit)
+    )
     return Effect(own, undone, others)
 
 
@@ -82,20 +92,6 @@ def _in_effect(commits: Sequence[TableCommit]) -> Iterator[TableCommit]:
         yield commit
         if commit.restores is not None and commit.restores < commit.version:
             newest = commit.restores
-
-
-def _others(
-    in_effect: Sequence[TableCommit], is_own: Callable[[TableCommit], bool], first: int
-) -> Iterator[TableCommit]:
-    """Yield the commits of others that a rollback to before version *first* would undo.
-
-    A commit that restored a version is not among them: the rows that it restored are the rows of
-    other commits in effect.
-    """
-    for commit in in_effect:
-        restored = commit.restores is not None
-        if commit.version > first and commit.changes_data and not is_own(commit) and not restored:
-            yield commit
 
 
 def author(commit: TableCommit) -> str:

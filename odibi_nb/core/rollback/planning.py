@@ -14,7 +14,7 @@ from odibi_nb.core.model.rollback import DROP, EMPTY, NOTHING, RESTORE, Rollback
 from odibi_nb.core.rollback.lineage import author, effect_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from odibi_nb.core.model.provenance import TableCommit, TableVersion
     from odibi_nb.core.model.rollback import Outlook
@@ -60,13 +60,19 @@ def plan_rollback(
     engine: VersionedEngine, written: Mapping[str, WrittenTable], request: RollbackRequest
 ) -> RollbackPlan:
     """Return the plan of a rollback, with all reasons why it may not begin."""
-    chosen = {key: table for key, table in written.items() if _is_chosen(table, request)}
+    # A table without writers is one that only its commits can show to be the run's.
+    chosen = {
+        key: table
+        for key, table in written.items()
+        if not table.writers or _concerns(request, table.writers)
+    }
     versions = engine.versions([table.name for table in chosen.values()])
     with ThreadPoolExecutor(min(WORKERS, len(chosen)) or 1, "odibi-rollback") as pool:
         tables = [
             *pool.map(lambda key: _table(engine, chosen[key], versions.get(key), request), chosen)
         ]
-    known = [table for table in tables if table is not None and _is_wanted(table, request)]
+    # Commits can show that no selected row wrote a table.
+    known = [table for table in tables if table is not None and _concerns(request, table.writers)]
     ordered = _downstream_first(known, chosen, request.layer_order)
     return RollbackPlan(
         project=request.project,
@@ -77,17 +83,9 @@ def plan_rollback(
     )
 
 
-def _is_chosen(table: WrittenTable, request: RollbackRequest) -> bool:
-    return (
-        request.rows is None
-        or not table.writers
-        or any(row in request.rows for row in table.writers)
-    )
-
-
-def _is_wanted(table: TableRollback, request: RollbackRequest) -> bool:
-    """Return False for a table whose commits show that no selected row wrote it."""
-    return request.rows is None or any(row in request.rows for row in table.writers)
+def _concerns(request: RollbackRequest, writers: Iterable[str]) -> bool:
+    """Return True if *request* selects one of the rows *writers*."""
+    return request.rows is None or any(row in request.rows for row in writers)
 
 
 def _table(
@@ -97,13 +95,12 @@ def _table(
     request: RollbackRequest,
 ) -> TableRollback | None:
     """Return the rollback of one table; None if the run did not write it."""
-    layers = [layer for layer in request.layer_order if layer in written.layers]
     table = TableRollback(
         table=str(written.name),
         version=None if now is None else now.version,
         action=NOTHING,
         writers=tuple(written.writers),
-        layer=layers[0] if layers else "",
+        layer=next((layer for layer in request.layer_order if layer in written.layers), ""),
     )
     if now is None:
         return _absent(table, written)

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import json
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.reserved_places import own_tables
+from odibi_nb.core.planning.selection import Population, Selectable, Selected, select
 from odibi_nb.core.rollback.planning import RollbackRequest, plan_rollback
 from odibi_nb.core.rollback.runs import rollback_in_effect, runs_to_roll_back
-from odibi_nb.core.rollback.selecting import select_logged
 from odibi_nb.core.rollback.written import written_tables
 from odibi_nb.core.runlog.history import RUNS_SEARCHED, past_runs
 from odibi_nb.core.runlog.journal import live_runs
+from odibi_nb.core.runlog.recovery import is_atomic
 from odibi_nb.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from odibi_nb.core.model.manifest import ProjectManifest
     from odibi_nb.core.model.rollback import RollbackPlan
     from odibi_nb.core.protocols import BaseLogSink, Place, Row
     from odibi_nb.core.rollback.runs import RunsToRollBack
+    from odibi_nb.core.rollback.written import WrittenTable
     from odibi_nb.core.runlog.history import RunChain
 
 _NEEDED = ("versions", "commits", "outlook", "restore", "drop")
@@ -54,37 +57,27 @@ def plan_of_rollback(
 ) -> RollbackPlan:
     """Return the plan of the rollback *wanted*.
 
-    Args:
-        wanted: the run and the options.
-        place: project and environment.
-        engine: the engine that restores.
-        sinks: the sinks of the run log.
-        dead: the records of runs whose process died.
-        declared: returns the outputs of the registry's rows by id.
+    *dead* are the records of runs whose process died. *declared* returns the outputs of the registry's rows
+    by id.
 
     Raises:
         ConfigurationError: if the run does not exist, the selection is wrong, or the engine keeps no
             versions. Problems of tables are in the plan.
     """
     project = place.manifest.project
-    _check_engine(engine)
+    if not keeps_versions(engine):
+        why = f"engine {engine.name!r} keeps no earlier versions of tables"
+        raise ConfigurationError("rollback", [why])
     try:
         found = runs_to_roll_back(sinks, project, place.env, wanted.run_id, dead)
     except LookupError as exc:
         raise ConfigurationError("rollback", [str(exc.args[0])]) from exc
     _check_ended(found, place)
-    written = written_tables(
-        found.records,
-        state_dir=place.state_dir,
-        declared=declared,
-        in_lake=getattr(engine, "tables", tuple),
-        rollbacks=[str(run["run_id"]) for run in found.runs if run.get("rollback_of")],
-    )
-    for table in own_tables(place.config.run_log):
-        written.pop(table.key, None)
+    rollbacks = [str(run["run_id"]) for run in found.runs if run.get("rollback_of")]
+    written = tables_to_restore(found.records, place, engine, declared, rollbacks)
     rows = None
     if wanted.selection:
-        selected = select_logged(place.manifest, found.records, written, wanted.selection)
+        selected = _select_logged(place.manifest, found.records, written, wanted.selection)
         if selected.problems:
             raise ConfigurationError(f"run {found.run_ids[0]}", [*selected.problems])
         rows = selected.ids
@@ -101,16 +94,69 @@ def plan_of_rollback(
     return plan_rollback(engine, written, request)
 
 
+def _select_logged(
+    manifest: ProjectManifest,
+    records: Sequence[Row],
+    written: Mapping[str, WrittenTable],
+    include: Sequence[str],
+) -> Selected:
+    """Return the ids that *include* selects among the rows of a run, from its *records*.
+
+    *include* are selections in the grammar of `odibi_nb.core.planning.selection`. *written* are the tables
+    that the run wrote.
+    """
+    rows = {str(record["transformation_id"]): _selectable(record) for record in records}
+    states = {str(record["transformation_id"]): str(record["status"]) for record in records}
+    upstream: dict[str, set[str]] = defaultdict(set)
+    for table in written.values():
+        for reader in table.readers:
+            for row in written[reader].writers:
+                upstream[row] |= {*table.writers} - {row}
+    population = Population(
+        rows=rows,
+        upstream={row: upstream[row] for row in rows},
+        layers=manifest.layer_order,
+        engines=("pandas", "spark"),
+        labels=manifest.entity_labels,
+        states=lambda _run: states,
+    )
+    return select(population, include)
+
+
+def _selectable(record: Row) -> Selectable:
+    return Selectable(
+        layer=str(record.get("layer") or ""),
+        module=str(record.get("module") or ""),
+        function=str(record.get("function") or ""),
+        engine=str(record.get("engine") or ""),
+        tags=(),
+        entities=(record.get("plant"), record.get("asset"), None),
+    )
+
+
+def tables_to_restore(
+    records: Sequence[Row],
+    place: Place,
+    engine: Any,
+    declared: Callable[[], Mapping[str, Sequence[str]]],
+    rollbacks: Sequence[str] = (),
+) -> dict[str, WrittenTable]:
+    """Return the tables that `written_tables` finds for runs of *place*, except those of the run log."""
+    written = written_tables(
+        records,
+        state_dir=place.state_dir,
+        declared=declared,
+        in_lake=getattr(engine, "tables", tuple),
+        rollbacks=rollbacks,
+    )
+    for table in own_tables(place.config.run_log):
+        written.pop(table.key, None)
+    return written
+
+
 def keeps_versions(engine: Any) -> bool:
     """Return True if *engine* has the methods of a `VersionedEngine` that a rollback needs."""
     return all(hasattr(engine, name) for name in _NEEDED)
-
-
-def _check_engine(engine: Any) -> None:
-    if not keeps_versions(engine):
-        name = getattr(engine, "name", type(engine).__name__)
-        why = f"engine {name!r} keeps no earlier versions of tables"
-        raise ConfigurationError("rollback", [why])
 
 
 def _check_ended(found: RunsToRollBack, place: Place) -> None:
@@ -143,18 +189,9 @@ def raise_if_rolled_back(
         run for run in past_runs(sinks, RUNS_SEARCHED, project, env) if run["run_id"] not in own
     ]
     by = rollback_in_effect(own, others)
-    if by or was_atomic(last):
+    if by or (is_atomic(last) and last["status"] != "success"):
         how = f"by run {by}" if by else "because it was atomic"
         why = (
             f"run {own[-1]} was rolled back {how}, so its writes are undone: run the project again"
         )
         raise ConfigurationError("retry", [why])
-
-
-def was_atomic(run: Row) -> bool:
-    """Return True if *run*'s record is of an atomic run that did not succeed."""
-    try:
-        options = json.loads(run.get("options") or "{}")
-    except ValueError:
-        return False
-    return isinstance(options, dict) and bool(options.get("atomic")) and run["status"] != "success"

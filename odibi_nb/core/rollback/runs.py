@@ -17,12 +17,10 @@ class RunsToRollBack(NamedTuple):
 
     ``runs``     the records of the run and of its retries, oldest first
     ``records``  the records of their attempts
-    ``others``   the records of the other runs, newest first
     """
 
     runs: list[Row]
     records: list[Row]
-    others: list[Row]
 
     @property
     def run_ids(self) -> tuple[str, ...]:
@@ -39,12 +37,8 @@ def runs_to_roll_back(
 ) -> RunsToRollBack:
     """Return the run *run_id* with its retries, because they completed its work.
 
-    Args:
-        sinks: the sinks of the run log.
-        project: the project of the runs.
-        env: the environment of the runs.
-        run_id: the id of a run. ``last`` is the newest run that is not a rollback.
-        dead: the records of runs whose process died, each with its attempts' records.
+    ``last`` is the newest run that is not a rollback. *dead* are the records of runs whose process died,
+    each with its attempts' records.
 
     Raises:
         LookupError: if the run log has no such run.
@@ -57,16 +51,13 @@ def runs_to_roll_back(
             chosen.add(str(run["run_id"]))
     own = [run for run in reversed(known.runs) if run["run_id"] in chosen]
     own.sort(key=lambda run: run["run_id"] != run_id)  # the run itself first
-    others = [run for run in known.runs if run["run_id"] not in chosen]
-    return RunsToRollBack(own, known.attempts(chosen), others)
+    return RunsToRollBack(own, known.attempts(chosen))
 
 
 def rollback_in_effect(run_ids: Sequence[str], others: Sequence[Row]) -> str:
     """Return the id of the rollback that took back one of *run_ids*; "" if none is in effect.
 
-    Args:
-        run_ids: a run and its retries.
-        others: the records of other runs, newest first.
+    *run_ids* are a run and its retries, *others* the records of other runs, newest first.
     """
     taken_back: set[str] = set()
     for run in others:  # a rollback of a rollback comes first

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,7 +19,7 @@ from odibi_nb.core.runlog.journal import read_journal, runs_folder
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from odibi_nb.core.protocols import Row
@@ -67,7 +68,7 @@ def written_tables(
     """
     sources = _Sources(
         planned=_planned_outputs(state_dir, {str(record["run_id"]) for record in records}),
-        declared=declared,
+        declared=cache(declared),
         rollbacks={*rollbacks},
     )
     found: dict[str, WrittenTable] = {}
@@ -75,7 +76,7 @@ def written_tables(
     for record in records:
         logged = _decoded(_outputs, record.get("outputs_written"))
         names = sources.names(record, [written.table for written in logged])
-        keys = [table.name.key for table in _noted(found, names, record)]
+        keys = [*_noted(found, names, record)]
         for written in logged:
             if written.table in found and not written.unchanged:
                 found[written.table].logged.append(written)
@@ -97,7 +98,6 @@ class _Sources:
     planned: Mapping[str, Sequence[str]]
     declared: Callable[[], Mapping[str, Sequence[str]]]
     rollbacks: set[str]
-    registry: Mapping[str, Sequence[str]] | None = None
 
     def names(self, record: Row, logged: Sequence[str]) -> list[str]:
         """Return the names of the tables that the attempt of *record* may have written."""
@@ -106,18 +106,15 @@ class _Sources:
         if record["run_id"] in self.rollbacks:
             names.append(row.removeprefix(ROW_PREFIX))
         elif not names and record["attempt"] != 0:
-            if self.registry is None:
-                self.registry = self.declared()
-            names = [*self.registry.get(row, ())]
+            names = [*self.declared().get(row, ())]
         if "quarantine" in str(record.get("checks") or ""):
             with contextlib.suppress(DataError):  # a row's own word for a place that is no table
                 names += [quarantine_of(name) for name in names]
         return names
 
 
-def _noted(
-    found: dict[str, WrittenTable], names: Iterable[str], record: Row
-) -> Iterable[WrittenTable]:
+def _noted(found: dict[str, WrittenTable], names: Iterable[str], record: Row) -> Iterator[str]:
+    """Add the tables *names*, which the attempt of *record* may have written. Yield their keys."""
     for name in names:
         try:
             table = TableName.parse(name)
@@ -126,7 +123,7 @@ def _noted(
         written = found.setdefault(table.key, WrittenTable(name=table))
         written.writers[str(record["transformation_id"])] = None
         written.layers |= {str(record["layer"])} if record.get("layer") else set()
-        yield written
+        yield table.key
 
 
 def _planned_outputs(state_dir: Path, run_ids: Iterable[str]) -> dict[str, list[str]]:

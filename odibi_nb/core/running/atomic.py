@@ -6,14 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from odibi_nb.core.model.reserved_places import own_tables
 from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.protocols import WriteInfo
 from odibi_nb.core.rollback.planning import RollbackRequest, plan_rollback
-from odibi_nb.core.rollback.preparing import keeps_versions
-from odibi_nb.core.rollback.written import written_tables
+from odibi_nb.core.rollback.preparing import keeps_versions, tables_to_restore
 from odibi_nb.core.running.rollback_run import WORKERS, undo
 from odibi_nb.core.text.counts import counted
+from odibi_nb.core.text.name_lists import some_of
 from odibi_nb.core.text.redaction import error_text
 from odibi_nb.errors import ConfigurationError
 
@@ -42,10 +41,11 @@ class TakenBack(NamedTuple):
         """Return one line for the user."""
         parts = []
         if self.tables:
-            parts.append(f"rolled back {_count(len(self.tables))}: {_listed(self.tables)}")
+            count = counted(len(self.tables), "table")
+            parts.append(f"rolled back {count}: {some_of(self.tables, SHOWN)}")
         if self.left:
             reasons = [f"{table} ({why})" for table, why in self.left]
-            parts.append(f"not rolled back: {_listed(reasons)}")
+            parts.append(f"not rolled back: {some_of(reasons, SHOWN)}")
         return "; ".join(parts) or "it had written nothing"
 
 
@@ -91,22 +91,10 @@ def take_back_run(
     Tables that the run created are dropped, or emptied if the lake drops no tables. A table that others
     have written since stays as it is.
 
-    Args:
-        run_id: the run.
-        records: the records of its attempts.
-        place: its project and environment.
-        engine: the engine that restores.
-        since: start of the run.
-        declared: returns the outputs of the registry's rows by id.
+    *records* are those of the run's attempts, *since* is its start. *declared* returns the outputs of the
+    registry's rows by id.
     """
-    written = written_tables(
-        records,
-        state_dir=place.state_dir,
-        declared=declared,
-        in_lake=getattr(engine, "tables", tuple),
-    )
-    for table in own_tables(place.config.run_log):
-        written.pop(table.key, None)
+    written = tables_to_restore(records, place, engine, declared)
     request = RollbackRequest(
         project=place.manifest.project,
         env=place.env,
@@ -145,12 +133,3 @@ def _why_left(engine: Any, table: TableRollback, info: WriteInfo) -> str:
     except Exception as exc:  # noqa: BLE001  the other tables must be taken back, too
         return error_text(exc)
     return ""
-
-
-def _count(number: int) -> str:
-    return counted(number, "table")
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

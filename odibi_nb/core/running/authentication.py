@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.functions.modules import FunctionNotFoundError, import_module
 from odibi_nb.core.protocols import Session
-from odibi_nb.core.text.redaction import error_message, shown
+from odibi_nb.core.text.redaction import error_text, shown
 from odibi_nb.errors import ConfigurationError, ManifestError, Problem
 
 if TYPE_CHECKING:
@@ -49,8 +49,7 @@ def authenticated(
             logger_metadata={"project": project, "stage": "Bootstrap"},
         )
     except (Exception, SystemExit) as exc:
-        why = f"raised {type(exc).__name__}: {error_message(exc)}"
-        raise ConfigurationError("auth_provider", [why]) from exc
+        raise ConfigurationError("auth_provider", [f"raised {error_text(exc)}"]) from exc
     if not isinstance(found, Mapping):  # user code, which may not match its type
         message = f"expected a dict with 'spark' and 'sql_provider', found {shown(found)}"
         raise ConfigurationError("auth_provider", [message])

@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from odibi_nb.core.process import forks, process_state
 from odibi_nb.core.running.log_capture import LogCapture
-from odibi_nb.core.text.redaction import plain_text, redact_text
-from odibi_nb.core.text.terminal_text import last_state, readable
+from odibi_nb.core.text.redaction import clean_text
+from odibi_nb.core.text.terminal_text import last_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,7 +47,7 @@ class CapturedLog:
     Attributes:
         is_open: True while the attempt is in progress. The log is not read afterwards.
         streams: the streams that the attempt has assigned to ``stdout`` and ``stderr``.
-        levels: the levels of logging that the attempt has set, see `RowLog`.
+        levels: the levels of logging that the attempt itself has set: ``root`` and ``disable``.
     """
 
     def __init__(self, on_line: Callable[[str], object] | None = None) -> None:
@@ -86,10 +86,6 @@ class CapturedLog:
         children = self._children
         if children is not None:
             children.flush()
-
-    def open(self) -> None:
-        """Begin the attempt."""
-        self.is_open = True
 
     def close(self) -> None:
         """End the attempt: wait for the output of forked processes. Later output is shown on the screen."""
@@ -142,7 +138,7 @@ def _shown(line: str) -> str:
     """Shorten a line for display, and remove apparent secrets and terminal control sequences."""
     if "\r" in line:
         line = last_state(line)
-    return redact_text(readable(plain_text(line[:MAX_LINE_LENGTH])))
+    return clean_text(line[:MAX_LINE_LENGTH])
 
 
 _capture: contextvars.ContextVar[CapturedLog | None] = contextvars.ContextVar(
@@ -154,7 +150,7 @@ _capture: contextvars.ContextVar[CapturedLog | None] = contextvars.ContextVar(
 def captured(log: CapturedLog) -> Iterator[None]:
     """Send the output and log records of this thread to *log* inside the block."""
     token = _capture.set(log)
-    log.open()
+    log.is_open = True
     _listen()
     try:
         with process_state.row_in_progress():
@@ -266,21 +262,8 @@ class _RoutedSys(types.ModuleType):
     an assignment outside applies to all code outside. ``print`` finds the router, which stays in place.
     """
 
-    @property
-    def stdout(self) -> TextIO:
-        return _stream("stdout")
-
-    @stdout.setter
-    def stdout(self, stream: TextIO) -> None:
-        _set_stream("stdout", stream)
-
-    @property
-    def stderr(self) -> TextIO:
-        return _stream("stderr")
-
-    @stderr.setter
-    def stderr(self, stream: TextIO) -> None:
-        _set_stream("stderr", stream)
+    stdout = property(lambda _: _stream("stdout"), lambda _, new: _set_stream("stdout", new))
+    stderr = property(lambda _: _stream("stderr"), lambda _, new: _set_stream("stderr", new))
 
 
 def _stream(name: str) -> TextIO:
@@ -396,7 +379,7 @@ def real_stream() -> TextIO:
 
 def _before_fork() -> None:
     log = _log()
-    if log is not None and log.is_open:
+    if log is not None:
         log.before_fork()
 
 

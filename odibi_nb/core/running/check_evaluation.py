@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.model.check_result import PASSED, STATUSES, CheckResult
@@ -18,7 +18,7 @@ from odibi_nb.errors import DataCheckError, DataError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
-    from odibi_nb.core.protocols import DataFrame, Measure, TableEngine, WriteInfo
+    from odibi_nb.core.protocols import DataFrame, Measure, TableEngine
 
 
 def evaluate(
@@ -110,29 +110,13 @@ def rules_for(rules: Sequence[Rule], table: str) -> list[Rule]:
     return [rule for rule in rules if rule.table in (None, key)]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The check results of a frame before it is written to *target*.
-
-    Attributes:
-        results: one for each check of the target.
-        quarantined: the broken rules whose rows go to the quarantine table.
-    """
-
-    target: Output
-    results: list[CheckResult]
-    quarantined: list[Rule]
-
-    def quarantine(self, frame: DataFrame, engine: TableEngine, info: WriteInfo) -> DataFrame:
-        """Write the rows of *frame* that break a rule to the quarantine table; return the others."""
-        kept, bad = engine.split(frame, self.quarantined)
-        # Quarantine first: if the run dies in between, rows may be written twice, but none are lost.
-        engine.write(bad, quarantine_output(self.target), info)
-        return kept
-
-
-def judge(frame: DataFrame, target: Output, checks: Sequence[Rule], engine: TableEngine) -> Verdict:
+def judge(
+    frame: DataFrame, target: Output, checks: Sequence[Rule], engine: TableEngine
+) -> tuple[list[CheckResult], list[Rule]]:
     """Evaluate the checks of *target* on *frame*. Writes nothing.
+
+    Returns:
+        The result of each check, and the broken rules whose rows go to the quarantine table.
 
     Raises:
         DataError: if a check cannot be evaluated.
@@ -144,7 +128,7 @@ def judge(frame: DataFrame, target: Output, checks: Sequence[Rule], engine: Tabl
         for rule, result in zip(rules, results, strict=True)
         if result.status == STATUSES[QUARANTINE]
     ]
-    return Verdict(target, results, broken)
+    return results, broken
 
 
 def quarantine_output(target: Output) -> Output:
@@ -157,13 +141,8 @@ def judge_tables(
 ) -> list[CheckResult]:
     """Evaluate the checks of outputs that the function wrote by other means than its context.
 
-    These tables have been written already, so a quarantine rule only warns.
-
-    Args:
-        targets: the row's outputs.
-        written: keys of the tables that were written through the context.
-        checks: the row's checks.
-        engine: reads the tables.
+    These tables have been written already, so a quarantine rule only warns. *targets* are the row's
+    outputs; *written* are the keys of the tables that were written through the context.
 
     Raises:
         DataError: if a check cannot be evaluated.

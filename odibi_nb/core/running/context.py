@@ -292,7 +292,7 @@ class ExecutionContext:
         if not engine.is_frame(frame):
             raise DataError(
                 f"{target.table}: expected a {self.engine.value} DataFrame, found {type(frame).__name__}"
-                f"{remedy(frame, self.engine.value)}"
+                f"{remedy(frame)}"
             )
         self._say(f"  → Writing to {target.table}")
         frame = native_frame(engine, frame, target.table)
@@ -366,14 +366,18 @@ class ExecutionContext:
         return rows
 
     def _checked(self, frame: DataFrame, target: Output, engine: TableEngine) -> DataFrame:
-        """Return the rows of *frame* that may be written to *target*."""
-        verdict = judge(frame, target, self.checks, engine)
-        self.check_results += verdict.results
-        raise_for_failed(verdict.results, "nothing was written to it")
-        if not verdict.quarantined:
+        """Return the rows of *frame* that may be written to *target*. Quarantine the others."""
+        results, broken = judge(frame, target, self.checks, engine)
+        self.check_results += results
+        raise_for_failed(results, "nothing was written to it")
+        if not broken:
             return frame
-        self.check_reserved(quarantine_output(target).table)
-        return verdict.quarantine(frame, engine, self.write_info())
+        quarantine = quarantine_output(target)
+        self.check_reserved(quarantine.table)
+        kept, bad = engine.split(frame, broken)
+        # Quarantine first: if the run dies in between, rows may be written twice, but none are lost.
+        engine.write(bad, quarantine, self.write_info())
+        return kept
 
     def check_reserved(self, table: str) -> None:
         """Raise DataError if no row may write *table*."""
@@ -485,17 +489,16 @@ _REMEDIES = (
 """Advice for objects of a class: the start of its module, a part of its name, and the advice."""
 
 
-def remedy(value: object, engine: str) -> str:
-    """Return the advice for *value*, which is not a frame of *engine*; "" if none is known."""
+def remedy(value: object) -> str:
+    """Return the advice for *value*, which is not a frame of the row's engine; "" if none is known."""
     for cls in type(value).__mro__[:-1]:
         home = f"{cls.__module__}."
         for module, name, text in _REMEDIES:
             if home.startswith(module) and name in cls.__name__:
                 return f": {text}"
-    made = {"to_arrow": "use its .to_arrow()", "to_pandas": "use its .to_pandas()"}
-    for name, text in made.items():
-        if hasattr(type(value), name) and (name == "to_arrow" or engine in {"pandas", "spark"}):
-            return f": {text}"
+    for name in ("to_arrow", "to_pandas"):
+        if hasattr(type(value), name):
+            return f": use its .{name}()"
     return ""
 
 

@@ -33,9 +33,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import math
 import queue
 import random
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -77,6 +79,15 @@ WAIT_PER_POLL = 30
 ABANDONED_TEXT = "abandoned: it did not end when it was cancelled"
 DRAIN, STOP, ABANDON = 1, 2, 3
 """Levels of a cancel: start nothing new; revoke running attempts; wait for nothing."""
+ENDS = {
+    Status.SUCCESS: EventType.TRANSFORM_SUCCESS,
+    Status.UNCHANGED: EventType.TRANSFORM_UNCHANGED,
+    Status.FAILED: EventType.TRANSFORM_FAILURE,
+    Status.ABANDONED: EventType.TRANSFORM_FAILURE,
+    Status.SKIPPED: EventType.TRANSFORM_SKIPPED,
+    Status.CANCELLED: EventType.TRANSFORM_CANCELLED,
+}
+"""The event with which a row ends, by its status."""
 
 
 class Starts(msgspec.Struct, gc=False):
@@ -87,6 +98,7 @@ class Starts(msgspec.Struct, gc=False):
     attempts: int = 1
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class TransformationRunner:
     """Coordinator of one run of a plan.
 
@@ -96,45 +108,35 @@ class TransformationRunner:
         inbox: receives the messages of other threads.
         make_context: makes the context of a function, from its row and the attempt number.
         on_error: ``continue`` or ``stop``.
-        timeout_seconds: timeout of the whole run.
-        finish_layer: called on a worker when all rows of a layer have ended, before the next begins.
+        timeout_seconds: timeout of the whole run; None without one.
+        finish_layer: called on a worker when all rows of a layer have ended, before the next begins; None
+            for no such work.
         poll_cancel: called a few times a second; returns cancel requests from elsewhere: ids, or ""
             for the whole run.
         poll_revoked: called as often; returns a reason to end the run and revoke its attempts, or "".
         code: called on a worker with a row and its ``config_hash``; returns the hash of the row's
             code, "" if it is unclear.
-        look_again: called on a worker before a row that waits for new data; returns the verdict on it.
+        look_again: called on a worker before a row that waits for new data; returns the verdict on it. None
+            if all rows run.
     """
 
-    def __init__(
-        self,
-        plan: RunPlan,
-        events: EventBus,
-        inbox: queue.SimpleQueue[Message],
-        make_context: Callable[[PlannedRow, int], ExecutionContext],
-        *,
-        on_error: str = "continue",
-        timeout_seconds: float | None = None,
-        finish_layer: Callable[[str], None] | None = None,
-        poll_cancel: Callable[[], list[str]] = list,
-        poll_revoked: Callable[[], str] = str,
-        code: Callable[[PlannedRow, str], str] = lambda _row, _hash: "",
-        look_again: Callable[[PlannedRow], Freshness] | None = None,
-    ) -> None:
-        self.plan = plan
-        self.events = events
-        self.inbox = inbox
-        self.make_context = make_context
-        self.on_error = on_error
-        self.timeout_seconds = timeout_seconds
-        self.finish_layer = finish_layer
-        self.poll_cancel = poll_cancel
-        self.poll_revoked = poll_revoked
-        self.code = code
-        self.look_again = look_again
+    plan: RunPlan
+    events: EventBus
+    inbox: queue.SimpleQueue[Message]
+    make_context: Callable[[PlannedRow, int], ExecutionContext]
+    on_error: str
+    timeout_seconds: float | None
+    finish_layer: Callable[[str], None] | None
+    poll_cancel: Callable[[], list[str]]
+    poll_revoked: Callable[[], str]
+    code: Callable[[PlannedRow, str], str]
+    look_again: Callable[[PlannedRow], Freshness] | None
+
+    def __post_init__(self) -> None:
+        plan = self.plan
         self.cancel_level = 0
         self.given_up: list[Attempt] = []
-        self.layers = LayerEvents(plan, events)
+        self.layers = LayerEvents(plan, self.events)
         self.results: dict[str, TransformationResult] = {}
         self._pool = WorkerPool(plan.workers)
         self._schedule = Schedule(plan, gates=plan.schedule == "layers", limits=plan.layer_workers)
@@ -148,7 +150,7 @@ class TransformationRunner:
         self._stop_reason = ""
         self._cancel_reason = "the run was cancelled"
         self._over = self._ended = False
-        self._deadline: float | None = None
+        self._deadline = math.inf
         self._next_poll = 0.0
 
     def cancel(self, transformation_id: str | None = None) -> None:
@@ -162,11 +164,11 @@ class TransformationRunner:
 
     def run(self) -> dict[str, TransformationResult]:
         """Run all rows, and return their results in the plan's order. A failed row raises nothing."""
-        self._read_waiting()  # a cancel that was requested before the run began counts, too
+        self.read_waiting()  # a cancel that was requested before the run began counts, too
         if self.timeout_seconds is not None:
             self._deadline = time.monotonic() + self.timeout_seconds
         self._release()
-        while self._unfinished():
+        while len(self.results) < len(self.plan.rows) or self._finishing > 0:
             try:
                 self._step()
             except KeyboardInterrupt:  # the next step reads it, and can be interrupted, too
@@ -174,13 +176,6 @@ class TransformationRunner:
         self._ended = True
         self._pool.close()
         return {name: self.results[name] for name in self.plan.rows}
-
-    def publish_late_messages(self) -> None:
-        """Publish the messages that arrived on the inbox after the last row ended."""
-        self._read_waiting()
-
-    def _unfinished(self) -> bool:
-        return len(self.results) < len(self.plan.rows) or self._finishing > 0
 
     def _step(self) -> None:
         self._start_what_may()
@@ -191,7 +186,8 @@ class TransformationRunner:
             self._read(message)
         self._look_at_the_clock()
 
-    def _read_waiting(self) -> None:
+    def read_waiting(self) -> None:
+        """Read the messages on the inbox. After the last row, events and warnings may still arrive."""
         while (message := self._next_message(0)) is not None:
             self._read(message)
 
@@ -216,8 +212,7 @@ class TransformationRunner:
             case EventEmitted(event, payload):
                 self.events.deliver(event, payload)
             case LogFlushed(sink, records):
-                facts = {"sink": sink, "records": records}
-                self.events.publish(EventType.LOG_FLUSHED, facts)
+                self.events.publish(EventType.LOG_FLUSHED, {"sink": sink, "records": records})
             case Said(level, text):
                 self.events.say(level, text)
             case Warned(text):
@@ -286,7 +281,7 @@ class TransformationRunner:
             context=context,
             log=CapturedLog(lambda line: self.inbox.put(LineWritten(row.id, line))),
             started=started,
-            deadline=started + row.timeout_seconds if row.timeout_seconds else None,
+            deadline=started + (row.timeout_seconds or math.inf),
             code=self.code,
             look_again=self.look_again if number == 1 and self._may_be_unchanged(row) else None,
         )
@@ -339,8 +334,7 @@ class TransformationRunner:
             try:
                 finish(gate.layer)
             except BaseException as exc:  # noqa: BLE001  an error here must not fail or hang a run
-                text = f"after layer {gate.layer}: {error_text(exc)}"
-                self.inbox.put(Warned(text))
+                self.inbox.put(Warned(f"after layer {gate.layer}: {error_text(exc)}"))
             self.inbox.put(LayerFinished(gate))
 
         self._pool.submit(work)
@@ -393,12 +387,7 @@ class TransformationRunner:
             traceback=ended.traceback,
             log=attempt.log.text(),
         )
-        event = {
-            Status.SUCCESS: EventType.TRANSFORM_SUCCESS,
-            Status.UNCHANGED: EventType.TRANSFORM_UNCHANGED,
-            Status.CANCELLED: EventType.TRANSFORM_CANCELLED,
-        }.get(status, EventType.TRANSFORM_FAILURE)
-        self._publish_ended(event, ended, facts)
+        self._publish_ended(ENDS[status], ended, facts)
         for check in facts.checks:
             if check.status in BREACHES:
                 self.events.warn(f"{row.id}: {check}")
@@ -414,11 +403,8 @@ class TransformationRunner:
         facts: AttemptFacts,
         more: Mapping[str, object] | None = None,
     ) -> None:
-        private: dict[str, object] = {}
-        if text := ended.attempt.log.text():
-            private["log"] = text
-        if ended.traceback:
-            private["traceback"] = ended.traceback
+        private = {"log": ended.attempt.log.text(), "traceback": ended.traceback}
+        private = {name: text for name, text in private.items() if text}
         self.events.publish_attempt(event, facts, more=more, private=private)
 
     def _never_start(self, row: PlannedRow, status: Status, reason: str) -> None:
@@ -440,11 +426,7 @@ class TransformationRunner:
             start_time=None if starts is None else starts.time,
             duration_seconds=None if starts is None else time.monotonic() - starts.clock,
         )
-        event = {
-            Status.SKIPPED: EventType.TRANSFORM_SKIPPED,
-            Status.FAILED: EventType.TRANSFORM_FAILURE,
-        }.get(status, EventType.TRANSFORM_CANCELLED)
-        self.events.publish_attempt(event, facts)
+        self.events.publish_attempt(ENDS[status], facts)
         self._pass_on(row)
 
     def _leave(self, attempt: Attempt) -> None:
@@ -460,20 +442,19 @@ class TransformationRunner:
 
     def _patience(self) -> float:
         """Return the seconds until the next retry or timeout; at most one tick."""
-        dues = [*self._waiting.values()]
-        dues += [a.deadline for a in self._running.values() if a.deadline is not None]
-        dues += [] if self._deadline is None or self._over else [self._deadline]
+        dues = [*self._waiting.values(), *(a.deadline for a in self._running.values())]
+        dues += [] if self._over else [self._deadline]
         return max(0.0, min([TICK_SECONDS, *(due - time.monotonic() for due in dues)]))
 
     def _look_at_the_clock(self) -> None:
         now = time.monotonic()
         for attempt in [*self._running.values()]:
-            if attempt.deadline is not None and attempt.deadline <= now:
+            if attempt.deadline <= now:
                 self._time_out(attempt)
         for name in [name for name, due in self._waiting.items() if due <= now]:
             del self._waiting[name]
             self._schedule.queue(self.plan.rows[name])
-        if self._deadline is not None and self._deadline <= now and not self._over:
+        if self._deadline <= now and not self._over:
             reason = f"the run ran longer than run_timeout_seconds={self.timeout_seconds:g}"
             self.events.say("WARNING", f"⏱️ {reason}")
             self._end_at_once(Status.FAILED, TimeoutError(reason), Status.SKIPPED, reason)
@@ -543,8 +524,7 @@ class TransformationRunner:
             self._abandon(attempt)
             return
         attempt.context.control.revoke("cancelled")
-        text = f"⏹ Cancelling {attempt.row.id}; cancel again to abandon it"
-        self.events.say("WARNING", text)
+        self.events.say("WARNING", f"⏹ Cancelling {attempt.row.id}; cancel again to abandon it")
 
     def _cancel_run(self) -> None:
         self.cancel_level = min(ABANDON, self.cancel_level + 1)

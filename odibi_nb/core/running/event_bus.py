@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +9,10 @@ from odibi_nb.core.model.events import EventType, RunEvent, Status
 from odibi_nb.core.runlog.journal import OUTPUT
 from odibi_nb.core.runlog.record import make_record
 from odibi_nb.core.text.clock import utc_now
-from odibi_nb.core.text.redaction import error_message
+from odibi_nb.core.text.redaction import error_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from odibi_nb.core.model.attempt_facts import AttemptFacts
     from odibi_nb.core.model.events import Progress
@@ -37,21 +36,16 @@ class GuardedViews:
 
     def say(self, level: str, text: str) -> None:
         """Show a line that is not an event. *level* is the name of a logging level."""
-        for view in self.views:
-            with self.guarded(view):
-                view.on_message(level, text)
+        self.tell(lambda view: view.on_message(level, text))
 
-    @contextlib.contextmanager
-    def guarded(self, view: View) -> Iterator[None]:
-        """Turn an exception of *view* inside the block into a warning. A view never fails a run."""
-        try:
-            yield
-        except BaseException as exc:  # noqa: BLE001  see above
-            if self._first_time(view):
-                text = (
-                    f"view {type(view).__name__} raised {type(exc).__name__}: {error_message(exc)}"
-                )
-                self.warnings.append(text)
+    def tell(self, call: Callable[[View], object]) -> None:
+        """Call a method of each view, and turn its exception into a warning. A view never fails a run."""
+        for view in self.views:
+            try:
+                call(view)
+            except BaseException as exc:  # noqa: BLE001  see above
+                if self._first_time(view):
+                    self.warnings.append(f"view {type(view).__name__} raised {error_text(exc)}")
 
     def _first_time(self, who: object) -> bool:
         """Return True if *who* raises for the first time in this run."""
@@ -113,9 +107,7 @@ class EventBus(GuardedViews):
             self.run_log.add(record)
         self.hooks.emit(event.value, payload, self._listener_raised)
         happened = RunEvent(type=event, payload=payload, progress=progress)
-        for view in self.views:
-            with self.guarded(view):
-                view.on_event(happened)
+        self.tell(lambda view: view.on_event(happened))
 
     def publish_attempt(
         self,
@@ -128,12 +120,7 @@ class EventBus(GuardedViews):
     ) -> None:
         """Publish an *event* of an attempt, with its run log record if the attempt has ended.
 
-        Args:
-            event: the type of the event.
-            facts: the facts of the attempt.
-            more: the rest of the event's payload.
-            private: as in `publish`.
-            progress: as in `publish`.
+        *more* is the rest of the event's payload. For *private* and *progress* see `publish`.
         """
         payload = facts.payload(event)
         record = None
@@ -152,9 +139,7 @@ class EventBus(GuardedViews):
         """Show a *line* that a transformation printed, and add it to the next write of the journal."""
         printed = {"event": OUTPUT, "transformation_id": transformation_id, "line": line}
         self.journal.hold(printed)
-        for view in self.views:
-            with self.guarded(view):
-                view.on_output(transformation_id, line)
+        self.tell(lambda view: view.on_output(transformation_id, line))
 
     def warn(self, text: str) -> None:
         """Add a warning to the run, once, and show it."""
@@ -164,5 +149,5 @@ class EventBus(GuardedViews):
 
     def _listener_raised(self, listener: Listener, exc: BaseException) -> None:
         if self._first_time(listener):
-            text = f"{type(exc).__name__}: {error_message(exc)}"
-            self.warn(f"listener {listener.name} on {listener.event!r} raised {text}")
+            where = f"listener {listener.name} on {listener.event!r}"
+            self.warn(f"{where} raised {error_text(exc)}")

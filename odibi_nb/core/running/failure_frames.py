@@ -16,14 +16,13 @@ from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.object_text import safe_str
 from odibi_nb.core.text.redaction import (
     REDACTED,
+    clean_text,
     error_message,
     is_secret_name,
-    plain_text,
     redact,
     redact_text,
 )
 from odibi_nb.core.text.spark_errors import is_spark_error, short_spark_error, trace_below
-from odibi_nb.core.text.terminal_text import readable
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
@@ -70,13 +69,9 @@ class FrameView:
 
 
 def user_frames(error: BaseException) -> list[tuple[FrameType, int]]:
-    """Return the frames of *error* from the user's code on, with their lines."""
-    return _from_user(error)[0]
-
-
-def is_users_frame(frame: FrameType, error: BaseException) -> bool:
-    """Return True if *frame* of *error* runs the user's code, not a library's."""
-    return not _is_library(frame, _from_user(error)[1])
+    """Return the frames of *error* that run the user's code, not a library's, with their lines."""
+    found, mine = _from_user(error)
+    return [(frame, line) for frame, line in found if not _is_library(frame, mine)]
 
 
 def failure_message(error: BaseException) -> str:
@@ -84,7 +79,7 @@ def failure_message(error: BaseException) -> str:
     if not is_spark_error(error):
         return error_message(error)
     # Shorten the full text: the cause can follow pages of JVM frames.
-    text = redact_text(readable(plain_text(str(short_spark_error(safe_str(error))))))
+    text = clean_text(str(short_spark_error(safe_str(error))))
     return text or error_message(error)
 
 
@@ -96,10 +91,7 @@ def frames_of(error: BaseException) -> list[FrameView]:
 
 def spark_traceback(error: BaseException) -> str:
     """Return the user's frames and the cause of a Spark error; see `spark_errors.trace_below`."""
-    found, mine = _from_user(error)
-    frames = traceback.StackSummary.extract(
-        (frame, line) for frame, line in found if not _is_library(frame, mine)
-    )
+    frames = traceback.StackSummary.extract(user_frames(error))
     head = ["Traceback (most recent call last):\n", *frames.format()] if frames else []
     return trace_below("".join([*head, headline(error)]), short_spark_error(safe_str(error)).folded)
 
@@ -147,19 +139,22 @@ def _without_libraries(stack: traceback.StackSummary, mine: set[str]) -> traceba
 
 def user_trace(error: BaseException) -> TracebackType | None:
     """Return the traceback from the user's code on; None if the frames have been released."""
-    first = trace = error.__traceback__
-    while first is not None and _is_own(first.tb_frame):
-        first = first.tb_next
-    return first or trace
+    return trace_outside(error) or error.__traceback__
+
+
+def trace_outside(error: BaseException) -> TracebackType | None:
+    """Return the traceback from the first frame outside this package on; None without such a frame."""
+    trace = error.__traceback__
+    while trace is not None and _is_own(trace.tb_frame):
+        trace = trace.tb_next
+    return trace
 
 
 def depth_in_libraries(error: BaseException) -> int:
     """Return the number of library frames of *error* below the user's innermost frame."""
-    views = frames_of(error)
-    below = 0
-    while below < len(views) and views[-1 - below].library:
-        below += 1
-    return below if below < len(views) else 0
+    found, mine = _from_user(error)
+    below = [*itertools.takewhile(lambda one: _is_library(one[0], mine), reversed(found))]
+    return len(below) if len(below) < len(found) else 0
 
 
 def headline(error: BaseException) -> str:
@@ -167,7 +162,7 @@ def headline(error: BaseException) -> str:
     text = safe_str(error, "its message")
     if is_spark_error(error):
         text = str(short_spark_error(text))
-    return f"{type(error).__name__}: {redact_text(readable(plain_text(text)))}"
+    return f"{type(error).__name__}: {clean_text(text)}"
 
 
 def _from_user(error: BaseException) -> tuple[list[tuple[FrameType, int]], str]:
@@ -177,13 +172,12 @@ def _from_user(error: BaseException) -> tuple[list[tuple[FrameType, int]], str]:
     that our engines call always counts as a library.
     """
     found: list[tuple[FrameType, int]] = []
-    caller, trace = "", error.__traceback__
-    while trace is not None:
-        if found or not _is_own(trace.tb_frame):
-            found.append((trace.tb_frame, trace.tb_lineno))
+    caller = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if found or not _is_own(frame):
+            found.append((frame, line))
         else:
-            caller = trace.tb_frame.f_code.co_filename
-        trace = trace.tb_next
+            caller = frame.f_code.co_filename
     by_engine = caller and not caller.startswith(_CORE)
     return found, _package_of(found[0][0]) if found and not by_engine else ""
 
@@ -208,26 +202,20 @@ def _view(frame: FrameType, line: int, mine: str) -> FrameView:
     if _is_library(frame, mine):
         return FrameView(function=code.co_name, file=code.co_filename, line=line, library=True)
     lines = [
-        (
-            number,
-            redact_text(linecache.getline(code.co_filename, number, frame.f_globals).rstrip("\n")),
-        )
-        for number in range(max(1, line - CONTEXT_LINES), line + CONTEXT_LINES + 1)
+        (n, redact_text(linecache.getline(code.co_filename, n, frame.f_globals).rstrip("\n")))
+        for n in range(max(1, line - CONTEXT_LINES), line + CONTEXT_LINES + 1)
     ]
     arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    names = [*arguments, *(n for n in frame.f_locals if n not in arguments)]
+    values = frame.f_locals
+    names = [n for n in dict.fromkeys([*arguments, *values]) if n in values]
+    shown = [n for n in names if not n.startswith("__")][:MAX_VARIABLES]
     return FrameView(
         function=code.co_name,
         file=code.co_filename,
         line=line,
         library=False,
         code=tuple((number, text) for number, text in lines if text or number == line),
-        variables=tuple(
-            _variable(name, frame.f_locals[name], argument=name in arguments)
-            for name in [n for n in names if n in frame.f_locals and not n.startswith("__")][
-                :MAX_VARIABLES
-            ]
-        ),
+        variables=tuple(_variable(n, values[n], argument=n in arguments) for n in shown),
     )
 
 
@@ -254,7 +242,7 @@ def _described(value: Any) -> tuple[str, str]:
     if hasattr(value, "dtypes") and hasattr(value, "schema"):  # Spark: a count would run it
         return f"{kind}: {counted(len(value.columns), 'column')}", _types(value)
     text = _short.repr(_redacted(value))
-    return redact_text(readable(plain_text(text[: 2 * MAX_VALUE])))[:MAX_VALUE], ""
+    return clean_text(text[: 2 * MAX_VALUE])[:MAX_VALUE], ""
 
 
 def _redacted(value: Any) -> Any:
@@ -280,7 +268,7 @@ def _head(frame: Any) -> str:
                 head.isetitem(i, [REDACTED] * len(head))
     elif is_secret_name(str(head.name)):
         return REDACTED
-    return redact_text(readable(plain_text(head.to_string()[: 2 * MAX_TABLE])))[:MAX_TABLE]
+    return clean_text(head.to_string()[: 2 * MAX_TABLE])[:MAX_TABLE]
 
 
 _short = reprlib.Repr()

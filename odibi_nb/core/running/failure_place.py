@@ -11,7 +11,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.failure_place import FailurePlace
-from odibi_nb.core.running.failure_frames import is_users_frame, user_frames
+from odibi_nb.core.running.failure_frames import user_frames
 from odibi_nb.core.text.terminal_text import readable
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _HOLDERS = ("self", "obj", "frame", "left", "right")
 def place_of(error: BaseException) -> FailurePlace | None:
     """Return the innermost line of the user's code in the traceback of *error*; None without one."""
     try:
-        found = [(f, line) for f, line in user_frames(error) if is_users_frame(f, error)]
+        found = user_frames(error)
         if not found:
             return None
         frame, line = found[-1]

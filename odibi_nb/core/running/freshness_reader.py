@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -32,18 +32,20 @@ if TYPE_CHECKING:
     from odibi_nb.core.runlog.past_attempts import PastOfRows
 
 
+@dataclass(eq=False)
 class RowCode:
-    """Code and configuration of a plan's rows. Each is stored under its hash at its first use."""
+    """Code and configuration of a plan's rows. Each is stored under its hash at its first use.
 
-    def __init__(self, make_reader: Callable[[], CodeReader], store: CodeStore) -> None:
-        """Store the arguments. *make_reader* is called when the first code is asked for."""
-        self._make_reader = make_reader
-        self.store = store
+    *make_reader* is called when the first code is asked for.
+    """
+
+    make_reader: Callable[[], CodeReader]
+    store: CodeStore
 
     @cached_property
     def reader(self) -> CodeReader:
         """The reader of the plan's code."""
-        return self._make_reader()
+        return self.make_reader()
 
     def read(self, row: PlannedRow) -> Code:
         """Return the code of the function of *row* and of its checks."""
@@ -60,10 +62,6 @@ class RowCode:
         self.store.keep_config(config_hash, lambda: config_of(row))
         return code.digest
 
-    def close(self) -> None:
-        """Write the texts that are not stored yet."""
-        self.store.flush()
-
     def changed(self, row: PlannedRow, before: str) -> list[str]:
         """Return the names of the parts that differ from the code with the hash *before*."""
         old, new = self.store.parts(before), self.read(row).parts
@@ -73,6 +71,7 @@ class RowCode:
         return [*dict.fromkeys(name.rpartition(".")[2].rstrip("'") for name in sorted(names))]
 
 
+@dataclass(eq=False, repr=False)
 class FreshnessReader:
     """Reader of the facts about a plan's *rows*, for one run or one command.
 
@@ -85,29 +84,23 @@ class FreshnessReader:
         locate: returns the place of a file, by the environment's `locations`.
     """
 
-    def __init__(
-        self,
-        rows: Mapping[str, PlannedRow],
-        writers: Callable[[], Mapping[str, Mapping[str, str]]],
-        past: PastOfRows,
-        code: RowCode,
-        tables: Callable[[str], TableEngine],
-        locate: Callable[[str], str],
-    ) -> None:
-        self.rows = rows
-        self.code = code
-        self.tables = tables
-        self.locate = locate
-        self.past = past
+    rows: Mapping[str, PlannedRow]
+    writers: Callable[[], Mapping[str, Mapping[str, str]]]
+    past: PastOfRows
+    code: RowCode
+    tables: Callable[[str], TableEngine]
+    locate: Callable[[str], str]
+
+    def __post_init__(self) -> None:
         self._versions: dict[str, dict[str, TableVersion]] = {}
         self._lock = threading.Lock()
         self.facts = Facts(
-            past=past.past,
-            runs=past.runs,
-            writers=writers,
+            past=self.past.past,
+            runs=self.past.runs,
+            writers=self.writers,
             code=self._code,
-            changed_code=code.changed,
-            config=code.store.config,
+            changed_code=self.code.changed,
+            config=self.code.store.config,
             version=self._version,
             commits=self._commits,
             committed_at=self._committed_at,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,7 +20,12 @@ def held_bytes(error: BaseException | None) -> int:
     The size is an estimate. The objects report their own sizes, so nothing is copied or run.
     """
     seen: set[int] = set()
-    return sum(_size(value, seen) for value in _variables(error))
+    return sum(
+        _size(value, seen)
+        for one in with_causes(error)
+        for frame, _ in walk_tb(one.__traceback__)
+        for value in [*frame.f_locals.values()]
+    )
 
 
 def size_text(size: int) -> str:
@@ -30,18 +36,15 @@ def size_text(size: int) -> str:
     return f"about {number:,.0f} {_UNITS[unit]}"
 
 
-def _variables(error: BaseException | None) -> Iterator[Any]:
+def with_causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield *error*, its causes, and their causes, each once."""
     waiting, known = [error], set[int]()
     while waiting:
         one = waiting.pop()
-        if one is None or id(one) in known:
-            continue
-        known.add(id(one))
-        trace = one.__traceback__
-        while trace is not None:
-            yield from [*trace.tb_frame.f_locals.values()]
-            trace = trace.tb_next
-        waiting += [one.__cause__, one.__context__]
+        if one is not None and id(one) not in known:
+            known.add(id(one))
+            yield one
+            waiting += [one.__cause__, one.__context__]
 
 
 def _size(value: Any, seen: set[int], depth: int = 2) -> int:

@@ -15,7 +15,7 @@ from odibi_nb.core.model.events import EventType
 from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.json import own_copy
 from odibi_nb.core.text.object_text import safe_repr
-from odibi_nb.core.text.redaction import error_message
+from odibi_nb.core.text.redaction import error_text
 from odibi_nb.errors import HookError, did_you_mean
 
 if TYPE_CHECKING:
@@ -243,10 +243,9 @@ def _hint(name: str) -> str:
             f"no run emits {name!r}, the original framework's name: "
             f"the event is called {RENAMED[name].value!r} here"
         )
-    folded = name.casefold()
     if re.search(r"[.:/]", name):
         return ""
-    close = difflib.get_close_matches(folded, EVENTS, n=1, cutoff=CLOSE)
+    close = difflib.get_close_matches(name.casefold(), EVENTS, n=1, cutoff=CLOSE)
     return f"no run emits {name!r} (did you mean {close[0]!r}?)" if close else ""
 
 
@@ -268,7 +267,6 @@ def _facts(context: ExecutionContext) -> dict[str, Any]:
 
 def _log(listener: Listener, exc: BaseException) -> None:
     """Log the exception of a listener outside a run."""
-    text = f"{type(exc).__name__}: {error_message(exc)}"
     logging.getLogger("odibi_nb.hooks").warning(
-        "listener %s on %r raised %s", listener.name, listener.event, text
+        "listener %s on %r raised %s", listener.name, listener.event, error_text(exc)
     )

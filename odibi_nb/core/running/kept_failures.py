@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.model.events import DONE
-from odibi_nb.core.running.held_memory import held_bytes
+from odibi_nb.core.running.held_memory import held_bytes, with_causes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +63,7 @@ class FailureKeeper:
                 self.forget(result.project, result.env, transformation.transformation_id)
         failed = [t for t in result.failures() if t.error is not None]
         failed.sort(key=lambda t: t.end_time or result.end_time)
-        few = _within(failed, [held_bytes(t.error) for t in failed[-KEPT:]])
+        few = _within([held_bytes(t.error) for t in failed[-KEPT:]])
         for transformation in failed[: len(failed) - few]:
             _let_go(transformation.error)
         for transformation in failed[len(failed) - few :]:
@@ -90,7 +90,7 @@ class FailureKeeper:
             self._kept[key] = failure
             gone = [replaced] if replaced is not None else []
             sizes = [held_bytes(kept.error) for kept in self._kept.values()]
-            few = _within([*self._kept], sizes[-self.limit :])
+            few = _within(sizes[-self.limit :])
             while len(self._kept) > few:
                 gone.append(self._kept.popitem(last=False)[1])
         for old in gone:
@@ -122,27 +122,21 @@ class FailureKeeper:
             _let_go(failure.error)
 
 
-def _within(failures: Sequence[object], sizes: Sequence[int]) -> int:
-    """Return how many of the newest *failures* to keep; *sizes* are their bytes, the newest last."""
+def _within(sizes: Sequence[int]) -> int:
+    """Return how many of the newest failures to keep; *sizes* are their bytes, the newest last."""
     few, total = 0, 0
     for size in reversed(sizes):
         total += size
         if few and total > KEPT_BYTES:
             break
         few += 1
-    return min(few, len(failures))
+    return few
 
 
 def _let_go(error: BaseException | None) -> None:
     """Remove the frames of an exception and of its causes."""
-    waiting, seen = [error], set()
-    while waiting:
-        one = waiting.pop()
-        if one is None or id(one) in seen:
-            continue
-        seen.add(id(one))
+    for one in with_causes(error):
         one.__traceback__ = None
-        waiting += [one.__cause__, one.__context__]
 
 
 FAILURES = FailureKeeper()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,34 +11,30 @@ if TYPE_CHECKING:
     from odibi_nb.core.protocols import BaseLogSink, TableEngine
 
 
+@dataclass(eq=False)
 class OpenAdapters:
     """The open engines and sinks of a project.
 
-    Args:
+    Attributes:
         make_engine: makes an engine from its name.
         make_sinks: makes the sinks of the run log.
     """
 
-    def __init__(
-        self,
-        make_engine: Callable[[str], TableEngine],
-        make_sinks: Callable[[], Sequence[BaseLogSink]],
-    ) -> None:
-        self._make_engine = make_engine
-        self._make_sinks = make_sinks
-        self._engines: dict[str, TableEngine] = {}
-        self._sinks: Sequence[BaseLogSink] | None = None
+    make_engine: Callable[[str], TableEngine]
+    make_sinks: Callable[[], Sequence[BaseLogSink]]
+    _engines: dict[str, TableEngine] = field(default_factory=dict, init=False)
+    _sinks: Sequence[BaseLogSink] | None = field(default=None, init=False)
 
     def engine(self, name: str) -> TableEngine:
         """Return the engine *name*."""
         if name not in self._engines:
-            self._engines[name] = self._make_engine(name)
+            self._engines[name] = self.make_engine(name)
         return self._engines[name]
 
     def sinks(self) -> Sequence[BaseLogSink]:
         """Return the sinks of the run log."""
         if self._sinks is None:
-            self._sinks = self._make_sinks()
+            self._sinks = self.make_sinks()
         return self._sinks
 
     def spark_session(self) -> Any:

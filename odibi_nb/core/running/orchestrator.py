@@ -29,16 +29,11 @@ from odibi_nb.core.runlog.history import (
     past_runs,
 )
 from odibi_nb.core.runlog.journal import last_number
-from odibi_nb.core.runlog.recovery import (
-    dead_runs,
-)
+from odibi_nb.core.runlog.recovery import dead_runs
 from odibi_nb.core.runlog.retry_run import Repair, options_of
 from odibi_nb.core.runlog.run_lease import RunLease, lease_env
 from odibi_nb.core.runlog.run_lock import exclusively
-from odibi_nb.core.runlog.shared_runs import (
-    has_ended,
-    open_runs_elsewhere,
-)
+from odibi_nb.core.runlog.shared_runs import has_ended, open_runs_elsewhere
 from odibi_nb.core.runlog.unusual import usual_now
 from odibi_nb.core.running.atomic import check_atomic
 from odibi_nb.core.running.authentication import authenticated, named_provider
@@ -49,7 +44,7 @@ from odibi_nb.core.running.hooks import HookManager
 from odibi_nb.core.running.open_adapters import OpenAdapters
 from odibi_nb.core.running.project_planner import ProjectPlanner
 from odibi_nb.core.running.rollback_run import nothing_to_roll_back, rollback_run_plan, texts_of
-from odibi_nb.core.running.run import PreparedRun, RunExecution, RunSetup, take_lease
+from odibi_nb.core.running.run import PreparedRun, RunExecution, take_lease
 from odibi_nb.core.running.run_recovery import RunRecovery
 from odibi_nb.core.text.clock import utc_now
 from odibi_nb.errors import ConfigurationError, OdibiError, PlanError, did_you_mean
@@ -258,13 +253,10 @@ class Orchestrator:
         def enable(rows: list[Row]) -> list[Row]:
             return [_enabled(row) if row_id(row) == transformation_id else row for row in rows]
 
-        return self._planner.plan(RunOptions(), change=enable)
+        return self.plan_changed(enable)
 
     def plan_changed(self, change: Callable[[list[Row]], list[Row]]) -> RunPlan:
-        """Return the plan of all layers with changed registry rows.
-
-        Args:
-            change: takes the registry's rows, and returns the rows to plan.
+        """Return the plan of all layers with the registry's rows as *change* returns them.
 
         Raises:
             ConfigurationError: if the registry cannot be read. Problems of rows are in the plan and are
@@ -284,6 +276,7 @@ class Orchestrator:
         self._say("INFO", f"📋 Loaded manifest from {shown_path(self.manifest.path)}")
         self._confirm(chosen)
         self.bootstrap(repo_path)
+
         return self._exclusively(chosen, lambda: self._prepare_new(chosen))
 
     def _prepare_new(self, chosen: RunOptions) -> PreparedRun | RunResult:
@@ -295,8 +288,7 @@ class Orchestrator:
     def status(self, **options: Any) -> ProjectStatus:
         """Return the state of each row: fresh, stale or unknown, and why. Writes nothing.
 
-        Args:
-            **options: fields of `RunOptions` that choose rows.
+        The *options* are the fields of `RunOptions` that choose rows.
 
         Raises:
             ConfigurationError: as `plan`.
@@ -369,11 +361,10 @@ class Orchestrator:
 
     def _last_run_for(self, job: str, part: str) -> Row | None:
         """Return the record of the newest run for *job*, on any machine, whether it ended or not."""
-        tables = self.run_state()
-        env = lease_env(self.env, part)
-        runs = (
-            [] if tables is None else open_runs_elsewhere(tables, self.project, env, self.sinks())
-        )
+        tables, runs = self.run_state(), []
+        if tables is not None:
+            env = lease_env(self.env, part)
+            runs += open_runs_elsewhere(tables, self.project, env, self.sinks())
         runs += [run for run, _ in dead_runs(self.state_dir, self.project, self.env)]
         runs += past_runs(self.sinks(), RUNS_SEARCHED, self.project, self.env)
         own = [run for run in runs if options_of(run).get("job") == job]
@@ -460,13 +451,13 @@ class Orchestrator:
         """Prepare a rollback, or return its result if no table needs to change."""
         found = self._rollback_plan(request)
         raise_for_problems(found)
-        if not found.to_write:
-            return nothing_to_roll_back(found, self.engine)
         plan = rollback_run_plan(found, self.engine, self.layer_order)
+        if not plan.rows:
+            return nothing_to_roll_back(found, plan)
         prepared = self._prepare(plan, RunOptions(select=request.selection))
         return replace(
             prepared,
-            setup=replace(prepared.setup, cache_plan={}),
+            cache_plan={},
             rollback_of=found.run_id,
             texts=tuple(texts_of(found)),
         )
@@ -493,11 +484,6 @@ class Orchestrator:
             for row in parsed
             if row is not None
         }
-
-    def _unusable(self, exc: OSError) -> ConfigurationError:
-        """Return the error for a state folder that cannot be read or written, with the remedy."""
-        remedy = "name another folder with ODIBI_STATE_DIR, or as state_dir in odibi.toml"
-        return ConfigurationError(str(self.state_dir), [f"cannot be used: {exc}: {remedy}"])
 
     def _recovery(self) -> RunRecovery:
         return RunRecovery(
@@ -545,7 +531,9 @@ class Orchestrator:
             )
             self._finish_notifying(result.warnings)
         except OSError as exc:
-            raise self._unusable(exc) from exc
+            remedy = "name another folder with ODIBI_STATE_DIR, or as state_dir in odibi.toml"
+            what = f"cannot be used: {exc}: {remedy}"
+            raise ConfigurationError(str(self.state_dir), [what]) from exc
         else:
             return result
         finally:
@@ -600,7 +588,7 @@ class Orchestrator:
         reloaded = self._planner.take_reloaded()
         with self._modules.running(), routed_output():
             run = RunExecution(found, lock, number, reloaded)
-            self.cancel_with = run.cancel
+            self.cancel_with = run.runner.cancel
             return run.run()
 
     def _nothing(self, result: RunResult) -> RunResult:
@@ -616,7 +604,9 @@ class Orchestrator:
         if chosen.atomic:
             check_atomic(plan, self.place(), self.tables)
         freshness = self._planner.freshness
-        setup = RunSetup(
+        return PreparedRun(
+            plan=plan,
+            options=chosen,
             place=self.place(),
             hooks=self.hooks,
             views=[*self.views, *([self._notifier] if self._notifier else [])],
@@ -628,11 +618,6 @@ class Orchestrator:
             save_logs=self.save_logs,
             code=self._planner.code.noted,
             look_again=None if freshness is None else freshness.look_again,
-        )
-        return PreparedRun(
-            setup=setup,
-            plan=plan,
-            options=chosen,
             retry_of=repair.run_id if repair else None,
             texts=() if repair is None else tuple(repair.texts(plan, chosen)),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, TypeAlias
 
 from odibi_nb.core.process.packages import package_folders
 
@@ -16,14 +16,9 @@ SETTLED_SECONDS = 10.0
 """Seconds after the last change of a folder in which pip may still write to it."""
 
 
-class _Found(NamedTuple):
-    """The packages in a folder of ``sys.path`` with their plug-ins, as of the folder's last change."""
-
-    changed_ns: int
-    packages: tuple[tuple[str, tuple[metadata.EntryPoint, ...]], ...]
-
-
-_found: dict[str, _Found] = {}
+_Packages: TypeAlias = "tuple[tuple[str, tuple[metadata.EntryPoint, ...]], ...]"
+_found: dict[str, tuple[int, _Packages]] = {}
+"""The last change of a folder of ``sys.path``, and the packages in it with their plug-ins."""
 
 
 def find_plugins() -> list[metadata.EntryPoint]:
@@ -42,22 +37,23 @@ def find_plugins() -> list[metadata.EntryPoint]:
     return [plugin for plugins in chosen.values() for plugin in plugins]
 
 
-def _packages(folder: str) -> tuple[tuple[str, tuple[metadata.EntryPoint, ...]], ...]:
+def _packages(folder: str) -> _Packages:
     try:
         changed_ns = Path(folder or ".").stat().st_mtime_ns
     except OSError:
         return ()
-    known = _found.get(folder) if folder else None
-    if known is not None and known.changed_ns == changed_ns:
-        return known.packages
+    known = _found.get(folder)
+    if known is not None and known[0] == changed_ns:
+        return known[1]
     from importlib import metadata  # late: it imports all of email
 
     packages = tuple(
         (_name_of(package), tuple(package.entry_points.select(group=PLUGIN_GROUP)))
         for package in metadata.distributions(path=[folder])
     )
+    # "" is the current folder, which may be another one at the next call.
     if folder and time.time_ns() - changed_ns > SETTLED_SECONDS * 1e9:
-        _found[folder] = _Found(changed_ns, packages)
+        _found[folder] = changed_ns, packages
     return packages
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -38,48 +38,38 @@ if TYPE_CHECKING:
     from odibi_nb.core.runlog.retry_run import Repair
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ProjectPlanner:
     """Plans the rows of a project, and keeps what the run of its last plan needs.
 
-    Args:
+    Attributes:
         place: returns the project's place, with its session.
         registry: returns the registry of a place.
         modules: the modules beside the manifest.
         tables: returns the table engine of a name.
         sinks: returns the sinks of the run log.
         say: shows a message with its level.
-
-    Attributes:
         freshness: reader of the facts that chose the last plan's stale rows; None if the plan has all rows.
         reloaded: modules that the last plan imported again, because their files had changed.
     """
 
-    def __init__(
-        self,
-        *,
-        place: Callable[[], Place],
-        registry: Callable[[Place], RegistrySource],
-        modules: ProjectModules,
-        tables: Callable[[str], TableEngine],
-        sinks: Callable[[], Sequence[BaseLogSink]],
-        say: Callable[[str, str], None],
-    ) -> None:
-        self._place = place
-        self._registry = registry
-        self._modules = modules
-        self._tables = tables
-        self._sinks = sinks
-        self._say = say
-        self._reloaded_for_run: dict[str, None] = {}  # a run may be planned twice
-        self._code: RowCode | None = None
-        self.freshness: FreshnessReader | None = None
-        self.reloaded: tuple[str, ...] = ()
+    place: Callable[[], Place]
+    registry: Callable[[Place], RegistrySource]
+    modules: ProjectModules
+    tables: Callable[[str], TableEngine]
+    sinks: Callable[[], Sequence[BaseLogSink]]
+    say: Callable[[str, str], None]
+    freshness: FreshnessReader | None = field(default=None, init=False)
+    reloaded: tuple[str, ...] = field(default=(), init=False)
+    _reloaded_for_run: dict[str, None] = field(default_factory=dict, init=False)
+    """In order, without twins: a run may be planned twice."""
+    _code: RowCode | None = field(default=None, init=False)
 
     @property
     def code(self) -> RowCode:
         """Code and configuration of the last plan's rows."""
         if self._code is None:
-            self._code = _row_code(self._place(), self._modules)
+            self._code = _row_code(self.place(), self.modules)
         return self._code
 
     def plan(
@@ -90,17 +80,14 @@ class ProjectPlanner:
     ) -> RunPlan:
         """Return the plan of *options*.
 
-        Args:
-            options: the options of the run.
-            repair: what a retry runs again; None for a run of its own.
-            change: takes the registry's rows, and returns the rows to plan.
+        *repair* is what a retry runs again. *change* takes the registry's rows, and returns the rows to plan.
 
         Raises:
             ConfigurationError: if the registry cannot be read or has no row. Problems of rows are in the
                 plan and are not raised.
         """
-        place = self._place()
-        source = self._registry(place)
+        place = self.place()
+        source = self.registry(place)
         rows: Sequence[Mapping[str, Any]] = [*source.fetch(place.manifest.project, place.env)]
         if change is not None:
             rows = change([dict(row) for row in rows])
@@ -109,13 +96,13 @@ class ProjectPlanner:
             raise PlanError(source.name, [text])
         expected, notices = self._expected(place)
         request = self._request(options, place, source.name, repair, expected)
-        with self._modules.importing() as reloaded:
+        with self.modules.importing() as reloaded:
             self.reloaded = tuple(reloaded)
             if reloaded:
                 self._reloaded_for_run.update(dict.fromkeys(reloaded))
-                self._say("INFO", reloaded_text(reloaded))
+                self.say("INFO", reloaded_text(reloaded))
             plan = make_plan(place.manifest, rows, request)
-        notices = [*notices, *self._modules.notices()]
+        notices = [*notices, *self.modules.notices()]
         self._code = None
         self.freshness = None
         if options.stale and not plan.problems:
@@ -150,8 +137,8 @@ class ProjectPlanner:
         Raises:
             LookupError: if there is no such run.
         """
-        place = self._place()
-        where = self._sinks(), place.manifest.project, place.env, run
+        place = self.place()
+        where = self.sinks(), place.manifest.project, place.env, run
         return run_chain(*where, to_its_end=to_its_end, dead=_dead_runs(place))
 
     def has_code_of(self, row: PlannedRow, record: Mapping[str, Any]) -> bool:
@@ -163,7 +150,7 @@ class ProjectPlanner:
     def close(self) -> None:
         """Write the texts of code that are not stored yet."""
         if self._code is not None:
-            self._code.close()
+            self._code.store.flush()
 
     def take_reloaded(self) -> list[str]:
         """Return the modules that were imported again since the last run, and forget them."""
@@ -186,7 +173,7 @@ class ProjectPlanner:
             layers=place.manifest.select_layers(options.target_layers),
             reach=_reach(place, allowed_places(place.manifest, place.config)),
             reserved=reserved_in(place.manifest, place.config),
-            resolve=resolving_with_session(lambda: self._tables("spark").spark_session()),
+            resolve=resolving_with_session(lambda: self.tables("spark").spark_session()),
             retry=options.retry,
             timeout_seconds=options.timeout_seconds,
             overrides=options.overrides,
@@ -202,7 +189,7 @@ class ProjectPlanner:
     def _expected(self, place: Place) -> tuple[dict[str, float], list[str]]:
         """Return the expected durations from past runs. If the log cannot be read, return a notice."""
         try:
-            return expected_seconds(self._sinks(), place.manifest.project, place.env), []
+            return expected_seconds(self.sinks(), place.manifest.project, place.env), []
         except Exception as exc:  # noqa: BLE001  a plan does not need the log
             return {}, [f"no durations of past runs: {error_message(exc)}"]
 
@@ -214,14 +201,14 @@ class ProjectPlanner:
     def _freshness_reader(
         self, plan: RunPlan, registry: Sequence[Mapping[str, Any]]
     ) -> FreshnessReader:
-        place = self._place()
-        where = self._sinks(), place.manifest.project, place.env
+        place = self.place()
+        where = self.sinks(), place.manifest.project, place.env
         return FreshnessReader(
             plan.rows,
             lru_cache(lambda: writers_of(_enabled_rows(registry))),
             past_of_rows(*where, plan.rows, _dead_runs(place)),
             self.code,
-            self._tables,
+            self.tables,
             _reach(place, None).locate,
         )
 

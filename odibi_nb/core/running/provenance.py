@@ -22,12 +22,10 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.model.provenance import InputRead
 
-_HASH_DIGITS = 16
-
 
 def text_hash(text: str) -> str:
     """Return the hash of a query's text, as 16 hex digits."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_DIGITS]
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 class Provenance:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterator
 
-    from odibi_nb.core.model.provenance import TableCommit
     from odibi_nb.core.model.transformation import Output, Transformation
     from odibi_nb.core.protocols import TableEngine, Watch
     from odibi_nb.core.running.context import ExecutionContext
@@ -89,11 +88,11 @@ def write_returned(returned: Any, transformation: Transformation, context: Execu
         if not found:
             return ""
         if not any(tables.is_frame(value) for value in found.values()):
-            return _refusal(returned, transformation, context)
+            return _refusal(returned, transformation)
     else:
-        return _refusal(returned, transformation, context)
+        return _refusal(returned, transformation)
     targets = {table_key(target.table): target for target in transformation.targets}
-    problems = [*_misfits(found, transformation, tables, context.engine.value)]
+    problems = [*_misfits(found, transformation, tables)]
     if problems:
         raise DataError("; ".join(problems))
     for name, frame in found.items():
@@ -120,7 +119,7 @@ def _refuse_unfinished(returned: Any) -> None:
 
 
 def _misfits(
-    found: Mapping[Any, Any], transformation: Transformation, tables: TableEngine, engine: str
+    found: Mapping[Any, Any], transformation: Transformation, tables: TableEngine
 ) -> Iterator[str]:
     """Yield reasons why the runner cannot write *found*, name to DataFrame, to the row's outputs."""
     if transformation.output_problems:
@@ -136,7 +135,7 @@ def _misfits(
         yield f"the function returned more than one DataFrame for {targets[key]}"
     for name, value in found.items():
         if not tables.is_frame(value):
-            yield f"the function returned {_described(value)} for {name!r}{remedy(value, engine)}"
+            yield f"the function returned {_described(value)} for {name!r}{remedy(value)}"
 
 
 def _key(name: Any) -> str:
@@ -146,11 +145,9 @@ def _key(name: Any) -> str:
         return ""
 
 
-def _refusal(returned: Any, transformation: Transformation, context: ExecutionContext) -> str:
+def _refusal(returned: Any, transformation: Transformation) -> str:
     outputs = ", ".join(target.table for target in transformation.targets)
-    advice = remedy(returned, context.engine.value) or (
-        ": return a DataFrame, {table: DataFrame}, or nothing"
-    )
+    advice = remedy(returned) or ": return a DataFrame, {table: DataFrame}, or nothing"
     return f"the function returned {_described(returned)}, which {outputs} cannot hold{advice}"
 
 
@@ -171,13 +168,9 @@ def record_own_writes(
     watch: Watch,
     began: dt.datetime | None,
 ) -> None:
-    """Record the outputs that the function has written itself, without the context.
+    """Record in *context* the outputs that the function has written itself, without it.
 
-    Args:
-        transformation: the row.
-        context: gets the records.
-        watch: from `watch_outputs`.
-        began: the start of the attempt.
+    *watch* is from `watch_outputs`, *began* is the start of the attempt.
     """
     recorded = {written.table for written in context.provenance.outputs_written}
     for target in transformation.targets:
@@ -214,7 +207,8 @@ def _own_write(
         since = [commit for commit in commits if commit.at is not None and commit.at >= began]
         commits = since or commits[:1]
         before = commits[-1].version - 1 if commits and commits[-1].version else None
-    if commits and all(_is_of_another(commit, context) for commit in commits):
+    own = context.run_id, context.transformation_id
+    if commits and all(c.run_id and (c.run_id, c.transformation_id) != own for c in commits):
         return None
     return OutputWritten(
         table=table.key,
@@ -223,11 +217,6 @@ def _own_write(
         previous_version=before,
         table_id=newest.table_id,
     )
-
-
-def _is_of_another(commit: TableCommit, context: ExecutionContext) -> bool:
-    own = context.run_id, context.transformation_id
-    return bool(commit.run_id) and (commit.run_id, commit.transformation_id) != own
 
 
 def check_written(

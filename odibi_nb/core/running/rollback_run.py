@@ -5,20 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.model.events import RunStatus
 from odibi_nb.core.model.provenance import BEFORE_CREATION
-from odibi_nb.core.model.results import RunResult
 from odibi_nb.core.model.retry import RetryPolicy
 from odibi_nb.core.model.rollback import DROP
 from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.model.transformation import Transformation
-from odibi_nb.core.planning.plan import PlannedRow, RunPlan
-from odibi_nb.core.text.clock import utc_now
+from odibi_nb.core.planning.plan import PlannedRow, RunPlan, nothing_ran
 from odibi_nb.core.text.counts import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.model.rollback import RollbackPlan, TableRollback
     from odibi_nb.core.protocols import VersionedEngine, WriteInfo
     from odibi_nb.core.running.context import ExecutionContext
@@ -31,27 +29,16 @@ WORKERS = 8
 SHOWN = 30
 
 
-def nothing_to_roll_back(plan: RollbackPlan, engine: str) -> RunResult:
-    """Return the result of a *plan* that changes no table. Its warning gives the reason."""
+def nothing_to_roll_back(plan: RollbackPlan, empty: RunPlan) -> RunResult:
+    """Return the result of a *plan* that changes no table. Its warning gives the reason.
+
+    *empty* is the plan of the run, from `rollback_run_plan`.
+    """
     why = f"run {plan.run_id} wrote no table"
     if plan.tables:
         notes = [f"{table.table} ({table.note})" for table in plan.tables]
         why = f"{counted(len(notes), 'table')} of run {plan.run_id}: {', '.join(notes[:SHOWN])}"
-    now = utc_now()
-    return RunResult(
-        run_id="",
-        status=RunStatus.SUCCESS,
-        project=plan.project,
-        env=plan.env,
-        engine=engine,
-        layers_executed=[],
-        start_time=now,
-        end_time=now,
-        duration_seconds=0.0,
-        transformations={},
-        warnings=[f"nothing to roll back: {why}"],
-        rollback_of=plan.run_id,
-    )
+    return replace(nothing_ran(empty, f"nothing to roll back: {why}"), rollback_of=plan.run_id)
 
 
 def rollback_run_plan(plan: RollbackPlan, engine: str, layer_order: Sequence[str]) -> RunPlan:

@@ -59,10 +59,12 @@ VERSIONED = ("pandas", "pyarrow", "deltalake", "duckdb", "sqlalchemy", "pyspark"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunSetup:
-    """The parts of a project that a run uses.
+class PreparedRun:
+    """A plan that can run, with the parts of the project that the run uses.
 
     Attributes:
+        plan: the plan, without problems.
+        options: the options of the run.
         place: manifest, environment, engine, state folder and session.
         hooks: the listeners.
         views: the views of the run.
@@ -75,8 +77,13 @@ class RunSetup:
         code: returns the hash of a row's code, "" if it is unclear, and stores its text and the
             row's configuration under the given ``config_hash``.
         look_again: returns the verdict on a row during the run with an id; None if all rows run.
+        retry_of: the run that this one retries; None for a new run.
+        rollback_of: the run that this one rolls back; None for a usual run.
+        texts: lines to show before the run starts.
     """
 
+    plan: RunPlan
+    options: RunOptions
     place: Place
     hooks: HookManager
     views: Sequence[View]
@@ -85,24 +92,9 @@ class RunSetup:
     tables: Callable[[str], TableEngine]
     spark_session: Callable[[], Any]
     cache_plan: Mapping[str, tuple[str, ...]]
-    save_logs: bool = False
-    code: Callable[[PlannedRow, str], str] = lambda _row, _hash: ""
-    look_again: Callable[[PlannedRow, str], Freshness] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedRun:
-    """A plan that can run, with its setup and options.
-
-    Attributes:
-        retry_of: the run that this one retries; None for a new run.
-        rollback_of: the run that this one rolls back; None for a usual run.
-        texts: lines to show before the run starts.
-    """
-
-    setup: RunSetup
-    plan: RunPlan
-    options: RunOptions
+    save_logs: bool
+    code: Callable[[PlannedRow, str], str]
+    look_again: Callable[[PlannedRow, str], Freshness] | None
     retry_of: str | None = None
     rollback_of: str | None = None
     texts: tuple[str, ...] = ()
@@ -140,7 +132,7 @@ def take_lease(lease: RunLease, prepared: PreparedRun, number: int) -> None:
         RunLockedError: if another run has begun since this one looked at the lease.
         DataError: if the lease cannot be written.
     """
-    facts = {**run_facts(prepared.setup.place, lease.run_id), **begin_facts(prepared, number)}
+    facts = {**run_facts(prepared.place, lease.run_id), **begin_facts(prepared, number)}
     start = {"event": EventType.RUN_START.value, **facts, "timestamp": utc_now()}
     lease.take(start, planned_line(prepared.plan))
 
@@ -149,7 +141,7 @@ class RunExecution:
     """One run of a prepared plan, under *lock*.
 
     Args:
-        prepared: the plan, with its setup and options.
+        prepared: the plan, with the parts of the project that the run uses.
         lock: the run's lock, which also has the run's id.
         number: the run's number, greater than the numbers of all earlier runs.
         reloaded: modules that were reloaded for this run.
@@ -158,10 +150,8 @@ class RunExecution:
     def __init__(
         self, prepared: PreparedRun, lock: RunLock, number: int, reloaded: Sequence[str] = ()
     ) -> None:
-        self.prepared, self.setup, self.plan = prepared, prepared.setup, prepared.plan
-        self.place = prepared.setup.place
-        self.options, self.retry_of = prepared.options, prepared.retry_of
-        self.rollback_of = prepared.rollback_of
+        self.prepared, self.plan = prepared, prepared.plan
+        self.place, self.options = prepared.place, prepared.options
         self.lock, self.number, self.run_id = lock, number, lock.run_id
         self.reloaded = reloaded
         manifest = self.place.manifest
@@ -174,20 +164,15 @@ class RunExecution:
         )
         self.events = EventBus(
             facts=self.facts,
-            hooks=self.setup.hooks,
+            hooks=self.prepared.hooks,
             journal=self.journal,
-            views=self.setup.views,
+            views=self.prepared.views,
         )
         self.inbox: SimpleQueue[Message] = SimpleQueue()
         self.runner = self._make_runner()
         self.lost = ""
         self._shared = shared_by_rows(self.place)
         self.presence = Presence(manifest.folder, manifest.path, self.journal)
-
-    @property
-    def cancel(self) -> Callable[[str | None], None]:
-        """The function that cancels: call it with a transformation's id, or None for the whole run."""
-        return self.runner.cancel
 
     def run(self) -> RunResult:
         """Run the plan and write its log.
@@ -217,14 +202,12 @@ class RunExecution:
         self._load_plugins()
         self.events.run_log = RunLogWriter(
             run_id=self.run_id,
-            sinks=self.setup.sinks,
+            sinks=self.prepared.sinks,
             journal=self.journal,
-            on_flushed=self._flushed,
+            on_flushed=lambda sink, count: self.inbox.put(LogFlushed(sink, count)),
             replaced=self._replaced,
         )
-        for view in self.setup.views:
-            with self.events.guarded(view):
-                view.on_plan(self.plan)
+        self.events.tell(lambda view: view.on_plan(self.plan))
         begin = begin_facts(self.prepared, self.number)
         started, clock = utc_now(), time.monotonic()
         self.events.publish(EventType.RUN_START, begin)
@@ -237,7 +220,7 @@ class RunExecution:
                 "it has begun can still be committed"
             )
         for notice in self.plan.notices:
-            if self.retry_of is None and self.rollback_of is None:
+            if self.prepared.retry_of is None and self.prepared.rollback_of is None:
                 self.events.say("WARNING", f"⚠️ {notice}")
             else:  # the result of a retry or rollback must show it, too
                 self.events.warn(notice)
@@ -267,7 +250,7 @@ class RunExecution:
             status = RunStatus.FAILED
             self.events.warn(lost)
         ended = utc_now()
-        self.runner.publish_late_messages()
+        self.runner.read_waiting()
         self._warn_of_threads()
         self._warn_of_shadowed()
         taken_back = TakenBack() if status is RunStatus.SUCCESS else self._take_back(started)
@@ -284,8 +267,8 @@ class RunExecution:
         for problem in problems:
             self.events.warn(problem)
         if self.lock.lease is not None:
-            self.lock.lease.logged = not problems and ends_leases(self.setup.sinks)
-        self.runner.publish_late_messages()
+            self.lock.lease.logged = not problems and ends_leases(self.prepared.sinks)
+        self.runner.read_waiting()
         result = RunResult(
             run_id=self.run_id,
             status=status,
@@ -299,13 +282,13 @@ class RunExecution:
             transformations=results,
             warnings=self.events.warnings,
             records=self.events.records,
-            retry_of=self.retry_of,
-            rollback_of=self.rollback_of,
+            retry_of=self.prepared.retry_of,
+            rollback_of=self.prepared.rollback_of,
             rolled_back=taken_back.tables,
             not_rolled_back=tuple(table for table, _ in taken_back.left),
-            log_path=self._save_logs(results) if self.setup.save_logs else None,
+            log_path=self._save_logs(results) if self.prepared.save_logs else None,
             leaked_threads=len(self.runner.given_up),
-            to_frame_with=self.setup.adapters.frame,
+            to_frame_with=self.prepared.adapters.frame,
         )
         facts = {
             "status": status.value,
@@ -352,7 +335,7 @@ class RunExecution:
             self.run_id,
             self.events.records,
             self.place,
-            self.setup.tables(self.place.engine),
+            self.prepared.tables(self.place.engine),
             since=started,
             declared=self._declared_outputs,
         )
@@ -368,7 +351,7 @@ class RunExecution:
         if self.runner.cancel_level or self.runner.given_up:
             return  # the session may not answer
         for name in sorted({row.engine for row in self.plan.rows.values()}):
-            for text in shadowed_tables(self.setup.tables(name)):
+            for text in shadowed_tables(self.prepared.tables(name)):
                 self.events.warn(text)
 
     def _warn_of_threads(self) -> None:
@@ -381,19 +364,18 @@ class RunExecution:
             )
 
     def _make_runner(self) -> TransformationRunner:
-        cache = self._layer_cache()
-        look_again = self.setup.look_again
+        look_again = self.prepared.look_again
         return TransformationRunner(
-            self.plan,
-            self.events,
-            self.inbox,
-            self._context,
+            plan=self.plan,
+            events=self.events,
+            inbox=self.inbox,
+            make_context=self._context,
             on_error=self.options.on_error,
             timeout_seconds=self.options.run_timeout_seconds,
-            finish_layer=None if cache is None else cache.fill,
+            finish_layer=self._layer_cache(),
             poll_cancel=self._cancel_requests,
             poll_revoked=self._overridden,
-            code=self.setup.code,
+            code=self.prepared.code,
             look_again=None if look_again is None else lambda row: look_again(row, self.run_id),
         )
 
@@ -428,14 +410,14 @@ class RunExecution:
             self.place,
             self._shared,
             row,
-            self.setup.tables(row.engine),
-            hooks=self.setup.hooks,
-            spark=self.setup.spark_session(),
+            self.prepared.tables(row.engine),
+            hooks=self.prepared.hooks,
+            spark=self.prepared.spark_session(),
             run_id=self.run_id,
             attempt=attempt,
             repairs=tuple(self.options.repairs),
         )
-        context.hooks = self.setup.hooks.bound_to(context, self._emit_later)
+        context.hooks = self.prepared.hooks.bound_to(context, self._emit_later)
         context.control.fence = self.lock.check
         return context
 
@@ -443,30 +425,27 @@ class RunExecution:
         """Deliver a transformation's event on the coordinator's thread, before its end event."""
         self.inbox.put(EventEmitted(event, payload))
 
-    def _layer_cache(self) -> LayerCache | None:
-        """Return the cache of tables after layers; None without a cache plan."""
-        tables = self.setup.cache_plan
+    def _layer_cache(self) -> Callable[[str], None] | None:
+        """Return the function that caches tables after a layer; None without a cache plan."""
+        tables = self.prepared.cache_plan
         if self.options.cache_plan is not None:
             tables = {layer: tuple(named) for layer, named in self.options.cache_plan.items()}
         if not tables:
             return None
         return LayerCache(
             tables=tables,
-            engine=lambda: self.setup.tables(self.place.engine),
+            engine=lambda: self.prepared.tables(self.place.engine),
             keep=self.options.keep_cached,
             post=self.inbox.put,
-        )
+        ).fill
 
     # -- plug-ins and saved logs ---------------------------------------------------------------
-
-    def _flushed(self, sink: str, count: int) -> None:
-        self.inbox.put(LogFlushed(sink, count))
 
     def _load_plugins(self) -> None:
         """Let the plug-ins of installed packages register listeners."""
         for entry in find_plugins():
             try:
-                entry.load()(self.setup.hooks)
+                entry.load()(self.prepared.hooks)
             except KeyboardInterrupt:  # most likely from the user
                 raise
             except BaseException as exc:  # noqa: BLE001  a plug-in must not end a run

@@ -13,6 +13,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from odibi_nb.core.model.attempt_control import AttemptControl
 from odibi_nb.core.running.context import get_current_context
 from odibi_nb.errors import RevokedError
 
@@ -38,7 +39,7 @@ def stoppable(stop: Callable[[], object]) -> Iterator[None]:
         RevokedError: if the process is exiting, or instead of an exception of the block after a stop.
     """
     context = get_current_context()
-    control = context.control if context is not None else None
+    control = AttemptControl() if context is None else context.control
     if _exiting.is_set():
         raise RevokedError("the process exits")
     ended, key = threading.Event(), object()
@@ -48,21 +49,18 @@ def stoppable(stop: Callable[[], object]) -> Iterator[None]:
         threading.Thread(target=stop_until, args=arguments, name="odibi-stop", daemon=True).start()
 
     _running[key] = stop
-    if control is not None:
-        control.on_revoke(revoked)
+    control.on_revoke(revoked)
     try:
         yield
     except Exception as exc:
-        reason = control.reason if control is not None else None
-        reason = reason or ("the process exits" if _exiting.is_set() else None)
+        reason = control.reason or ("the process exits" if _exiting.is_set() else None)
         if reason is not None and not isinstance(exc, RevokedError):
             raise RevokedError(reason) from exc
         raise
     finally:
         ended.set()
         _running.pop(key, None)
-        if control is not None:
-            control.forget(revoked)
+        control.forget(revoked)
 
 
 def stop_until(stop: Callable[[], object], ended: threading.Event) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextvars
+import math
 import queue
 import threading
 import time
 import traceback
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,7 +18,13 @@ from odibi_nb.core.process.forks import forked_children_end_here
 from odibi_nb.core.running.capture import CapturedLog, captured
 from odibi_nb.core.running.check_evaluation import judge_tables, raise_for_failed
 from odibi_nb.core.running.context import ExecutionContext, current_context
-from odibi_nb.core.running.failure_frames import failure_message, spark_traceback, user_lines
+from odibi_nb.core.running.failure_frames import (
+    failure_message,
+    spark_traceback,
+    trace_outside,
+    user_lines,
+    user_trace,
+)
 from odibi_nb.core.running.failure_place import place_of
 from odibi_nb.core.running.returned import (
     check_written,
@@ -31,7 +37,7 @@ from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.json import own_copy
 from odibi_nb.core.text.name_lists import some_of
 from odibi_nb.core.text.object_text import readable_error
-from odibi_nb.core.text.redaction import error_message, last_lines, shown_text
+from odibi_nb.core.text.redaction import error_text, last_lines, shown_text
 from odibi_nb.core.text.spark_errors import is_spark_error
 from odibi_nb.errors import DataError, RevokedError
 
@@ -49,7 +55,6 @@ if TYPE_CHECKING:
 MAX_TRACEBACK = 50_000
 MOST_NAMES = 5
 """Most upstream rows that the reason of an unchanged row names."""
-_PACKAGE = str(Path(__file__).parents[2])
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,7 +67,7 @@ class Attempt:
         context: the context of the row's function, which counts the attempt's reads and writes.
         log: the captured log of the attempt.
         started: the monotonic clock at the start.
-        deadline: the monotonic clock at the row's timeout; None without one.
+        deadline: the monotonic clock at the row's timeout; infinite without one.
         code: returns the hash of the row's code.
         look_again: returns the verdict on the row; None if the row runs in any case.
         code_hash: the hash of the code that runs, as soon as it is known.
@@ -74,7 +79,7 @@ class Attempt:
     context: ExecutionContext
     log: CapturedLog
     started: float
-    deadline: float | None = None
+    deadline: float = math.inf
     code: Callable[[PlannedRow, str], str] = lambda _row, _hash: ""
     look_again: Callable[[PlannedRow], Freshness] | None = None
     code_hash: str = ""
@@ -225,19 +230,13 @@ def user_traceback(error: BaseException) -> str:
     """
     if is_spark_error(error):
         return shown_text(spark_traceback(error), MAX_TRACEBACK)
-    trace = error.__traceback__
-    first = trace
-    while first is not None and first.tb_frame.f_code.co_filename.startswith(_PACKAGE):
-        first = first.tb_next
-    if first is None and isinstance(error, (DataError, RevokedError)):
+    if isinstance(error, (DataError, RevokedError)) and trace_outside(error) is None:
         return ""
+    trace = user_trace(error)
     try:
-        lines = user_lines(error, first or trace)
+        lines = user_lines(error, trace)
     except BaseException:  # noqa: BLE001  a broken exception class must not cost the traceback
-        lines = [
-            *traceback.format_tb(first or trace),
-            f"{type(error).__name__}: {error_message(error)}\n",
-        ]
+        lines = [*traceback.format_tb(trace), f"{error_text(error)}\n"]
     return last_lines("".join(lines), MAX_TRACEBACK)
 
 

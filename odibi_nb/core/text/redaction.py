@@ -504,12 +504,17 @@ def plain_text(text: str) -> str:
     return text
 
 
+def clean_text(text: str) -> str:
+    """Return *text* without secrets, terminal control sequences, or characters that UTF-8 cannot encode."""
+    return redact_text(readable(plain_text(text)))
+
+
 def shown_text(text: str, most: int = MAX_MESSAGE) -> str:
     """Return the first *most* characters of *text*, plain and without secrets.
 
     If text is cut off, the result ends with the number of all characters.
     """
-    shown = redact_text(readable(plain_text(text[:most])))
+    shown = clean_text(text[:most])
     return shown if len(text) <= most else f"{shown}… ({len(text)} characters in all)"
 
 
@@ -520,7 +525,7 @@ def last_lines(text: str, most: int) -> str:
     """
     if len(text) > most:
         text = text[-most:].partition("\n")[2]
-    return redact_text(readable(plain_text(text)))
+    return clean_text(text)
 
 
 def error_message(error: BaseException) -> str:
