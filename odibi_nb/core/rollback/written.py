@@ -146,9 +146,12 @@ def _decoded(decoder: Any, text: Any) -> Any:
 
 
 def _tables_read(record: Row) -> set[str]:
-    found = set()
-    for item in _decoded(_inputs, record.get("inputs_read")):
-        for read in (item, *(item.get("tables") or ())):
-            if isinstance(read, dict) and isinstance(read.get("table"), str):
-                found.add(read["table"])
-    return found
+    """Return the keys of the lake's tables that the attempt of *record* read. A database's are none of them."""
+    return {
+        read["table"]
+        for item in _decoded(_inputs, record.get("inputs_read"))
+        for read in (item, *(item.get("tables") or ()))
+        if isinstance(read, dict)
+        and isinstance(read.get("table"), str)
+        and "connection" not in read
+    }

@@ -67,15 +67,19 @@ def test_a_row_with_quarantine_may_have_written_its_rejected_rows(tmp_path):
 
 def test_readers_are_the_tables_that_were_made_of_a_table(tmp_path):
     """A table has the tables of the run that read it, directly or by a query, as its readers."""
-    reads = [{"table": "a.t", "version": 1}, {"query": "q", "tables": [{"table": "a.u"}]}, {}]
+    reads = [
+        *({"table": "a.t", "version": 1}, {"query": "q", "tables": [{"table": "a.u"}]}, {}),
+        {"table": "a.v", "connection": "erp"},  # of a database, not of the lake
+    ]
     found = written(
         tmp_path,
-        record(outputs_written=outputs("a.t", "a.u")),
+        record(outputs_written=outputs("a.t", "a.u", "a.v")),
         record("S2", outputs_written=outputs("b.t"), inputs_read=json.dumps(reads)),
     )
     assert {name: table.readers for name, table in found.items()} == {
         "a.t": {"b.t"},
         "a.u": {"b.t"},
+        "a.v": set(),
         "b.t": set(),
     }
 
