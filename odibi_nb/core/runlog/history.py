@@ -50,8 +50,7 @@ def past_runs(
             found = [
                 run
                 for run in newest_first(runs)
-                if (project is None or run["project"] == project)
-                and (env is None or run["env"] == env)
+                if project in (None, run["project"]) and env in (None, run["env"])
             ][:limit]
             # A sink may leave out some of the rows that it read, but not half of them.
             if len(found) == limit or len(runs) < look // 2:
@@ -90,11 +89,7 @@ def _begun(run: Row, now: float, unknown: float) -> float:
 
 def past_attempts(sinks: Sequence[BaseLogSink], run_ids: Sequence[str]) -> list[Row]:
     """Return the attempt records of the runs *run_ids*, from the first sink that has any."""
-    for sink in sinks:
-        records = sink.attempts(run_ids)
-        if records:
-            return records
-    return []
+    return next(filter(None, (sink.attempts(run_ids) for sink in sinks)), [])
 
 
 class KnownRuns:

@@ -177,11 +177,7 @@ def with_unusual(result: RunResult, usual: Mapping[str, Usual]) -> RunResult:
 
 def past_outcomes(sinks: Sequence[BaseLogSink], run_ids: Sequence[str]) -> list[Row]:
     """Return the short records of the runs *run_ids*, oldest first, from the first sink that has any."""
-    for sink in sinks:
-        found = sink.outcomes(run_ids)
-        if found:
-            return found
-    return []
+    return next(filter(None, (sink.outcomes(run_ids) for sink in sinks)), [])
 
 
 def _median_and_limit(values: Sequence[float], factor: float) -> tuple[float | None, float]:
