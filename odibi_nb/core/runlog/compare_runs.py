@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from odibi_nb.core.runlog.history import LAST, KnownRuns
-from odibi_nb.core.text.json import decode_json
+from odibi_nb.core.runlog.record import json_object
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,11 +77,7 @@ def compare_runs(
 
 def _sources(run: Row) -> dict[str, str]:
     """Return the hash of each function's source, from the record of *run*."""
-    try:
-        versions = decode_json(run["versions"] or "{}")
-    except ValueError:
-        return {}
-    found = versions.get("functions") if isinstance(versions, dict) else None
+    found = json_object(run["versions"]).get("functions")
     return found if isinstance(found, dict) else {}
 
 

@@ -7,7 +7,7 @@ It has neither the rows that run now, nor their output.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from odibi_nb.core.model.events import ENDED, EventType
 from odibi_nb.core.protocols import RECENT_RUNS
@@ -16,10 +16,10 @@ from odibi_nb.core.runlog.followed_run import FollowedRun
 from odibi_nb.core.runlog.history import past_attempts
 from odibi_nb.core.runlog.journal import runs_folder
 from odibi_nb.core.runlog.past_run import PastRun
+from odibi_nb.core.runlog.record import json_list
 from odibi_nb.core.runlog.run_lease import holder, lease_token, request_cancel
 from odibi_nb.core.runlog.shared_runs import begun_in, log_of_ends
 from odibi_nb.core.runlog.writer import FLUSH_SECONDS
-from odibi_nb.core.text.json import decode_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -139,7 +139,7 @@ class RunElsewhere(FollowedRun):
 def _attempt_lines(record: Row) -> Iterator[Row]:
     """Return the lines that a journal would have of an attempt."""
     facts = {**record, "record": record, "attempt": record["attempt"] or 0}
-    facts |= {name: _decoded(record[name]) for name in ("checks", "outputs_written")}
+    facts |= {name: json_list(record[name]) for name in ("checks", "outputs_written")}
     if facts["attempt"]:
         started = {**facts, "timestamp": record["start_time"]}
         del started["record"]
@@ -158,13 +158,5 @@ def _end_line(run: Row) -> Row:
         "layers_executed": (run["layers"] or "").split(", "),
         "duration_seconds": run["duration_seconds"],
         "counts": {name.upper(): run[name] for name in ("failed", "skipped", "cancelled")},
-        "warnings": _decoded(run["warnings"]),
+        "warnings": json_list(run["warnings"]),
     }
-
-
-def _decoded(text: Any) -> list[Any]:
-    try:
-        found = decode_json(text) if text else []
-    except ValueError:
-        return []
-    return found if isinstance(found, list) else []

@@ -50,7 +50,7 @@ from odibi_nb.core.runlog.lock_owner import (
     this_process,
     write_owner,
 )
-from odibi_nb.core.runlog.run_lease import held_lease
+from odibi_nb.core.runlog.run_lease import beating, held_lease
 from odibi_nb.errors import RunLockedError
 
 if TYPE_CHECKING:
@@ -451,27 +451,12 @@ def exclusively(
             ) as lock,
         ):
             lock.lease = lease
-            return _exclusively(lock, interrupts, do, force=force, say=say)
+            with (
+                beating(lock.beat_on, "odibi-heartbeat"),
+                held_lease(lease, force=force, say=say, wait=interrupts.sleep),
+            ):
+                return do(lock, interrupts)
     finally:
         for path in made:  # a run that did not begin leaves no empty folders
             with contextlib.suppress(OSError):
                 path.rmdir()
-
-
-def _exclusively(
-    lock: RunLock,
-    interrupts: InterruptsHeldBack,
-    do: Callable[[RunLock, InterruptsHeldBack], Result],
-    *,
-    force: bool,
-    say: Callable[[str], None],
-) -> Result:
-    done = threading.Event()
-    heart = threading.Thread(target=lock.beat_on, args=(done,), name="odibi-heartbeat", daemon=True)
-    heart.start()
-    try:
-        with held_lease(lock.lease, force=force, say=say, wait=interrupts.sleep):
-            return do(lock, interrupts)
-    finally:
-        done.set()
-        heart.join()
