@@ -56,8 +56,8 @@ class TableRunState:
         """Call *decide* with the lease, and commit the columns that it returns, or nothing for None."""
 
         def changes(rows: Sequence[Row]) -> Merge | None:
-            own = [row for row in rows if (row["project"], row["env"]) == (project, env)]
-            old = own[0] if own else None
+            own = (row for row in rows if (row["project"], row["env"]) == (project, env))
+            old = next(own, None)
             new = decide(old)
             if new is None:
                 return None

@@ -75,9 +75,7 @@ class TableLogSink(BaseLogSink):
     def write_run(self, record: Row) -> None:
         """Append the record of a run that ended. Compact the tables, unless the run has done so and wrote little afterwards."""
         self._runs.append(stored_rows([record], RUN_COLUMNS), RUN_COLUMNS)
-        if self._batches is None or self._batches >= MANY_BATCHES:
-            self._compact()
-        self._batches = None
+        self._end_run()
 
     def write_last(self, records: list[Row], run_record: Row) -> bool:
         """Append the last batch and the run's record in two commits at the same time, if the tables allow it."""
@@ -88,10 +86,13 @@ class TableLogSink(BaseLogSink):
             second = thread.submit(self._runs.append, runs, RUN_COLUMNS)
             self._log.append(stored_rows(records, RECORD_COLUMNS), RECORD_COLUMNS)
             second.result()
+        self._end_run()
+        return True
+
+    def _end_run(self) -> None:
         if self._batches is None or self._batches >= MANY_BATCHES:
             self._compact()
         self._batches = None
-        return True
 
     def _compact(self) -> None:
         self._log.compact()
@@ -99,7 +100,7 @@ class TableLogSink(BaseLogSink):
         self._batches = 0
 
     def written(self, run_id: str) -> set[tuple[str, int]]:
-        rows = self._records([run_id], _KEY_COLUMNS)
+        rows = self._records({"run_id": [run_id]}, _KEY_COLUMNS)
         return {(row["transformation_id"], row["attempt"] or 0) for row in rows}
 
     def runs(self, limit: int) -> list[Row]:
@@ -120,10 +121,10 @@ class TableLogSink(BaseLogSink):
         return False
 
     def attempts(self, run_ids: Sequence[str]) -> list[Row]:
-        return sorted(self._records(run_ids, RECORD_COLUMNS), key=_age)
+        return sorted(self._records({"run_id": run_ids}, RECORD_COLUMNS), key=_age)
 
     def outcomes(self, run_ids: Sequence[str]) -> list[Row]:
-        return sorted(self._records(run_ids, OUTCOME_COLUMNS), key=_age)
+        return sorted(self._records({"run_id": run_ids}, OUTCOME_COLUMNS), key=_age)
 
     def measures(self, run_ids: Sequence[str]) -> list[Measures]:
         if not run_ids:
@@ -136,25 +137,20 @@ class TableLogSink(BaseLogSink):
 
     def successes(self, project: str, env: str, names: Collection[str]) -> list[Row]:
         """Return the records of all successes of the transformations *names*, oldest first."""
-        if not names:
-            return []
         equal = {
             "transformation_id": sorted(names),
             "project": [project],
             "env": [env],
             "status": ["SUCCESS"],
         }
-        with contextlib.suppress(TableNotFoundError):
-            rows = self._log.select(RECORD_COLUMNS, RowQuery(equal=equal))
-            return sorted(restored_rows(rows, RECORD_COLUMNS), key=_age)
-        return []
+        return sorted(self._records(equal, RECORD_COLUMNS), key=_age)
 
-    def _records(self, run_ids: Sequence[str], columns: Columns) -> list[Row]:
-        if not run_ids:
-            return []
-        with contextlib.suppress(TableNotFoundError):
-            query = RowQuery(equal={"run_id": run_ids})
-            return restored_rows(self._log.select(columns, query), columns)
+    def _records(self, equal: Mapping[str, Sequence[str]], columns: Columns) -> list[Row]:
+        """Return the records that `RowQuery.equal` chooses; none if a column has no texts."""
+        if all(equal.values()):
+            with contextlib.suppress(TableNotFoundError):
+                rows = self._log.select(columns, RowQuery(equal=equal))
+                return restored_rows(rows, columns)
         return []
 
 

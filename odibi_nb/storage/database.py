@@ -90,15 +90,8 @@ class Database:
             EngineNotAvailableError: if its driver is not installed.
         """
         engine = self._engine(create=create)
-        import sqlalchemy as sa
-
-        try:
-            with self._connect(engine) as connection, connection.begin():
-                yield connection
-        except (sa.exc.SQLAlchemyError, OverflowError, UnicodeError) as exc:
-            raise DataError(self._reason(exc)) from exc
-        finally:
-            engine.dispose()
+        with self._used(engine), self._connect(engine) as connection, connection.begin():
+            yield connection
 
     @property
     def dialect(self) -> str:
@@ -139,14 +132,25 @@ class Database:
             engine, "before_cursor_execute", lambda _, cursor, *__: cursors.append(cursor)
         )
         raw: list[Any] = []
+        with (
+            self._used(engine),
+            stoppable(lambda: _cancel(raw, cursors)),
+            self._connect(engine) as connection,
+        ):
+            raw.append(connection.connection.dbapi_connection)
+            try:
+                yield _made_read_only(connection)
+            finally:
+                with contextlib.suppress(sa.exc.SQLAlchemyError):
+                    connection.rollback()
+
+    @contextlib.contextmanager
+    def _used(self, engine: sa.Engine) -> Iterator[None]:
+        """Convert the errors in the block to DataError, and dispose of *engine* after it."""
+        import sqlalchemy as sa
+
         try:
-            with stoppable(lambda: _cancel(raw, cursors)), self._connect(engine) as connection:
-                raw.append(connection.connection.dbapi_connection)
-                try:
-                    yield _made_read_only(connection)
-                finally:
-                    with contextlib.suppress(sa.exc.SQLAlchemyError):
-                        connection.rollback()
+            yield
         except (sa.exc.SQLAlchemyError, OverflowError, UnicodeError) as exc:
             raise DataError(self._reason(exc)) from exc
         finally:
