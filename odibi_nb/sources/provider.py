@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.model.transformation import SEED_COLUMNS
 from odibi_nb.core.protocols import DataType, RegistrySource
 from odibi_nb.core.text.sql_text import literal
-from odibi_nb.errors import Problem, RegistryError, did_you_mean
-from odibi_nb.sources.upsert import canonical_names
+from odibi_nb.errors import Problem, RegistryError
+from odibi_nb.sources.upsert import canonical_names, require_columns
 from odibi_nb.storage.database import scrub
 
 if TYPE_CHECKING:
@@ -59,7 +59,9 @@ class ProviderRegistry(RegistrySource):
             raise RegistryError(
                 self.name, [f"the SQL provider failed: {type(exc).__name__}: {reason}"]
             ) from exc
-        self._check_columns(rows)
+        if rows:
+            spare = [name for name in rows[0] if name not in SEED_COLUMNS]
+            require_columns(rows[0], spare, self.name)
         # The query's literals are quoted for standard SQL. A database that reads them differently must
         # not bring in rows of other projects.
         mine = [
@@ -112,18 +114,6 @@ class ProviderRegistry(RegistrySource):
         raise RegistryError(
             self.name, [f"expected rows with column names, found {type(row).__name__} {row!r:.60}"]
         )
-
-    def _check_columns(self, rows: list[Row]) -> None:
-        if not rows:
-            return
-        spare = [name for name in rows[0] if name not in SEED_COLUMNS]
-        missing = [
-            Problem("", f"column {name!r} is missing{did_you_mean(name, spare)}")
-            for name in SEED_COLUMNS
-            if name not in rows[0]
-        ]
-        if missing:
-            raise RegistryError(self.name, missing)
 
 
 def _data_types() -> Any:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.protocols import Row
 
+COLUMNS = (*SEED_COLUMNS, *OPTIONAL_COLUMNS)
+"""The columns of the registry, in its order."""
+
 KEY = ("project", "environment", "transformation_id")
 """The columns that identify a row. Projects are compared without case."""
 
@@ -144,6 +147,26 @@ def columns_twice(names: Iterable[str]) -> list[str]:
         for name, names in spelled.items()
         if len(names) > 1
     ]
+
+
+def require_columns(names: Collection[str], spare: Collection[str], source: str) -> None:
+    """Check that *names* contain all of the seed's columns.
+
+    Args:
+        names: the columns of a table, in lower case.
+        spare: those of them that may be a misspelled column of the seed.
+        source: the name of the table in messages.
+
+    Raises:
+        RegistryError: with a problem for each missing column.
+    """
+    missing = [
+        Problem("", f"column {name!r} is missing{did_you_mean(name, spare)}")
+        for name in SEED_COLUMNS
+        if name not in names
+    ]
+    if missing:
+        raise RegistryError(source, missing)
 
 
 def checked_rows(
@@ -277,7 +300,7 @@ def _changed_before_deletion(rows: Iterable[Row], now: Mapping[Key, Row]) -> Ite
     for row, after in ((row, now.get(row_key(row))) for row in rows):
         if after is None:
             continue
-        for name in (*SEED_COLUMNS, *OPTIONAL_COLUMNS):
+        for name in COLUMNS:
             if name not in STAMPS and not _same(name, row.get(name), after.get(name)):
                 where = f"row {row_key(row)[2]!r}, {name}"
                 yield Problem(where, _changed(row.get(name), after, name))
@@ -314,7 +337,7 @@ def _check_columns(rows: Iterable[Row], columns: Collection[str]) -> list[Proble
         Problem(
             "",
             f"the table has no column {name!r}; `odibi registry init --all-columns` adds it"
-            if name in (*SEED_COLUMNS, *OPTIONAL_COLUMNS)
+            if name in COLUMNS
             else f"unknown column {name!r}{did_you_mean(name, columns)}",
         )
         for name in given

@@ -65,7 +65,7 @@ class TomlRows(RowFormat):
         return [text.count("\n", 0, found.start()) + 1 for found in _HEADER.finditer(text)]
 
     def write(self, rows: Sequence[Row]) -> str:
-        return self.revise("", Revision(inserts=rows))
+        return self.revise("", Revision(inserts=[*rows]))
 
     def revise(self, text: str, revision: Revision) -> str:
         """Return *text* with *revision* applied. Comments and order stay."""
@@ -142,7 +142,7 @@ def _new_body(row: Row) -> str:
     tomlkit = _tomlkit()
     table = tomlkit.table()
     for name, value in in_order(row).items():
-        table.add(name, _new_value(name, value))
+        table.add(name, _inline(_without_null(name, value)))
     tables = tomlkit.aot()
     tables.append(table)
     return str(tomlkit.document().add(TABLE, tables).as_string())
@@ -163,9 +163,7 @@ def _set(table: Any, columns: Mapping[str, Any]) -> None:
             table.pop(name, None)
             continue
         new = like_before(column, value, table.unwrap().get(name))
-        if column in JSON_COLUMNS and _has_null(new):
-            new = as_json(new)
-        _revise(table, name, new)
+        _revise(table, name, _without_null(column, new))
 
 
 def _revise(table: Any, name: str, new: Any) -> None:
@@ -184,8 +182,8 @@ def _revise(table: Any, name: str, new: Any) -> None:
             _revise(table[name], key, value)
 
 
-def _new_value(name: str, value: Any) -> Any:
-    return as_json(value) if name in JSON_COLUMNS and _has_null(value) else _inline(value)
+def _without_null(column: str, value: Any) -> Any:
+    return as_json(value) if column in JSON_COLUMNS and _has_null(value) else value
 
 
 def _inline(value: Any) -> Any:
