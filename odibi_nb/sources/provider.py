@@ -56,9 +56,8 @@ class ProviderRegistry(RegistrySource):
             raise
         except Exception as exc:
             reason = " ".join(scrub(str(exc)).split())[:500]
-            raise RegistryError(
-                self.name, [f"the SQL provider failed: {type(exc).__name__}: {reason}"]
-            ) from exc
+            failed = f"the SQL provider failed: {type(exc).__name__}: {reason}"
+            raise RegistryError(self.name, [failed]) from exc
         if rows:
             spare = [name for name in rows[0] if name not in SEED_COLUMNS]
             require_columns(rows[0], spare, self.name)
@@ -74,11 +73,9 @@ class ProviderRegistry(RegistrySource):
         return []
 
     def _query(self, project: str, env: str) -> str:
+        odd = "has a backslash or a control character, which databases quote in different ways"
         problems = [
-            Problem(
-                what,
-                f"{value!r} has a backslash or a control character, which databases quote in different ways",
-            )
+            Problem(what, f"{value!r} {odd}")
             for what, value in (("project", project), ("env", env))
             if _UNSAFE.search(value)
         ]
@@ -97,12 +94,8 @@ class ProviderRegistry(RegistrySource):
         elif hasattr(answer, "to_dict") and hasattr(answer, "notna"):
             answer = _without_gaps(answer)
         if isinstance(answer, (str, bytes, Mapping)) or not isinstance(answer, Iterable):
-            raise RegistryError(
-                self.name,
-                [
-                    f"expected a DataFrame or rows of the SQL provider, found {type(answer).__name__}"
-                ],
-            )
+            expected = "expected a DataFrame or rows of the SQL provider"
+            raise RegistryError(self.name, [f"{expected}, found {type(answer).__name__}"])
         return [self._mapping(row) for row in answer]
 
     def _mapping(self, row: Any) -> Mapping[str, Any]:
@@ -111,9 +104,8 @@ class ProviderRegistry(RegistrySource):
         for method in ("asDict", "_asdict"):
             if hasattr(row, method):
                 return dict(getattr(row, method)())
-        raise RegistryError(
-            self.name, [f"expected rows with column names, found {type(row).__name__} {row!r:.60}"]
-        )
+        found = f"{type(row).__name__} {row!r:.60}"
+        raise RegistryError(self.name, [f"expected rows with column names, found {found}"])
 
 
 def _data_types() -> Any:

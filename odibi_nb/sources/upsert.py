@@ -212,7 +212,8 @@ def _problems_of(
     values: Row, names: Iterable[str], old: Row | None, number: int
 ) -> Iterable[Problem]:
     """Return the problems that *values* for the columns *names* add to the row *old*."""
-    values = {name: _readable(name, value) for name, value in values.items()}
+    # Text with a duplicate key is decoded: a write would store it, but a plan refuses it.
+    values = {n: decode_json(x) if _has_twins(n, x) else x for n, x in values.items()}
     if old is None:
         return parse_columns(values, number)[1]
     before = row_columns(old)
@@ -225,19 +226,12 @@ def _problems_of(
     return [problem for problem in problems if problem not in known]
 
 
-def _readable(name: str, value: Any) -> Any:
-    """Return *value*, decoded if its JSON text has a duplicate key: a write would store it, but a plan refuses it."""
-    return decode_json(value) if _has_twins(name, value) else value
-
-
 def _has_twins(name: str, value: Any) -> bool:
     if name in JSON_COLUMNS and isinstance(value, str):
         try:
             decode_config(value)
-        except TwinKeyError:
-            return True
-        except ValueError:
-            return False
+        except ValueError as exc:
+            return isinstance(exc, TwinKeyError)
     return False
 
 

@@ -55,12 +55,7 @@ _logger = logging.getLogger(__name__)
 
 
 class SparkRowTable(RowTable):
-    """A Delta table that a Spark session can reach, and that may not exist yet.
-
-    Columns are pairs of name and kind: ``string``, ``timestamp`` (UTC), ``double`` or ``int``. Existing
-    columns of other types keep their types. Every method that fails raises DataError, with Spark's reason
-    in one line.
-    """
+    """A Delta table that a Spark session can reach. Columns of other types keep their types."""
 
     def __init__(
         self,

@@ -44,12 +44,8 @@ def compare_runs(
     The column ``changed`` names the differences: ``status``, ``rows``, ``registry`` (the registry
     row) and ``function`` (its source); or ``only in a`` or ``only in b``.
 
-    Args:
-        sinks: the sinks of the run log.
-        project: the project of both runs.
-        env: the environment of both runs.
-        run_a: the id of the first run; None for the run before *run_b*. Rollbacks do not count.
-        run_b: the id of the second run, or ``last`` for the newest run that is not a rollback.
+    The run *run_b* may be ``last``, for the newest run that is not a rollback. Without *run_a*, it is the
+    run before *run_b*. Rollbacks do not count.
 
     Raises:
         LookupError: if the run log does not have both runs.

@@ -202,13 +202,8 @@ def run_chain(
 ) -> RunChain:
     """Return the run *run_id* and the runs that it retries, directly or through another retry.
 
-    Args:
-        sinks: as in `KnownRuns`, like *project*, *env* and *dead*.
-        project: the project of the runs.
-        env: the environment of the runs.
-        run_id: the id of a run, or ``last`` for the newest run that is not a rollback.
-        to_its_end: True to include the later retries of the run.
-        dead: the records of runs whose process died.
+    *run_id* may be ``last``, for the newest run that is not a rollback. *to_its_end* includes the later
+    retries of the run. The other arguments are as in `KnownRuns`.
 
     Raises:
         LookupError: if the run log has no such run.

@@ -67,19 +67,13 @@ class RecoveredRun:
 
     def text(self) -> str:
         """Return a one-line summary for the user."""
-        lost = ""
+        text = f"run {self.run_id} had died; its log is complete now: {self.finished} ended"
         if self.abandoned:
             shown = [*self.abandoned[:SHOWN], *(["…"] if len(self.abandoned) > SHOWN else [])]
-            lost = f", {len(self.abandoned)} ABANDONED: {', '.join(shown)}"
-        torn = ""
+            text += f", {len(self.abandoned)} ABANDONED: {', '.join(shown)}"
         if self.unreadable:
-            lines = counted(self.unreadable, "line")
-            torn = f"; {lines} of its journal could not be read"
-        failed = f"; {'; '.join(self.problems)}" if self.problems else ""
-        return (
-            f"run {self.run_id} had died; its log is complete now: {self.finished} ended"
-            f"{lost}{torn}{failed}"
-        )
+            text += f"; {counted(self.unreadable, 'line')} of its journal could not be read"
+        return "; ".join([text, *self.problems])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

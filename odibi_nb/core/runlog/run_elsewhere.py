@@ -59,7 +59,6 @@ class RunElsewhere(FollowedRun):
     Args:
         tables: the tables that the machines share.
         log: the run log in the lake.
-        project: the project of the run.
         env: its environment, with the part of a job that the run runs.
         owner: the run and its process.
         state_dir: the state folder of this machine, which has no journal of the run.

@@ -52,9 +52,6 @@ class RunLease:
 
     Args:
         tables: the tables that the machines share.
-        project: the project.
-        env: the environment.
-        run_id: the run.
         part: the part of a job that the run runs.
         ended: returns True if the run log has the record of the run with an id.
 

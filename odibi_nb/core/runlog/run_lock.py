@@ -399,14 +399,9 @@ def run_lock(
 ) -> Iterator[RunLock]:
     """Hold the lock of *project* and *env* inside the block. The block must call `RunLock.beat`.
 
-    Args:
-        state_dir: the folder of journals and locks.
-        project: the project.
-        env: the environment.
-        run_id: the run that takes the lock.
-        force: True to take the lock from a run that holds it.
-        say: called with a message, for example that taking the lock will take a while.
-        wait: waits for a number of seconds, or raises an exception that ends the waiting.
+    With *force*, the run takes the lock from a run that holds it. *say* gets messages, for example that
+    taking the lock will take a while. *wait* waits for a number of seconds, or raises an exception that ends
+    the waiting.
 
     Raises:
         RunLockedError: if another run holds the lock. The message names the run and the remedy.
