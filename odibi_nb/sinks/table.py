@@ -23,10 +23,7 @@ if TYPE_CHECKING:
     from odibi_nb.storage.row_table import Columns, RowTable
 
 _RECORD_KEY = ("run_id", "transformation_id", "attempt")
-_RUN_KEY = ("run_id",)
-_MEASURED = tuple(
-    column for column in RECORD_COLUMNS if column[0] in ("duration_seconds", "rows_out")
-)
+_MEASURED = (("duration_seconds", "double"), ("rows_out", "int"))
 _KEY_COLUMNS = tuple(column for column in RECORD_COLUMNS if column[0] in _RECORD_KEY)
 # Their sum is below SQL Server's limit for an index, 900 bytes.
 KEY_LENGTHS = {"run_id": 100, "transformation_id": 255}
@@ -108,17 +105,12 @@ class TableLogSink(BaseLogSink):
         newest = RowQuery(
             order=("run_number", "start_time", "run_id"), descending=True, limit=limit
         )
-        with contextlib.suppress(TableNotFoundError):
-            rows = restored_rows(self._runs.select(RUN_COLUMNS, newest), RUN_COLUMNS)
-            return [row for row in rows if row["run_id"]]  # a foreign table of this name lacks ids
-        return []
+        rows = restored_rows(self._runs.existing_rows(RUN_COLUMNS, newest), RUN_COLUMNS)
+        return [row for row in rows if row["run_id"]]  # a foreign table of this name lacks ids
 
     def has_run(self, run_id: str) -> bool:
-        """Return True if the table of runs has *run_id*."""
-        with contextlib.suppress(TableNotFoundError):
-            query = RowQuery(equal={"run_id": [run_id]})
-            return bool(self._runs.select([("run_id", "string")], query))
-        return False
+        query = RowQuery(equal={"run_id": [run_id]})
+        return bool(self._runs.existing_rows([("run_id", "string")], query))
 
     def attempts(self, run_ids: Sequence[str]) -> list[Row]:
         return sorted(self._records({"run_id": run_ids}, RECORD_COLUMNS), key=_age)
@@ -147,11 +139,9 @@ class TableLogSink(BaseLogSink):
 
     def _records(self, equal: Mapping[str, Sequence[str]], columns: Columns) -> list[Row]:
         """Return the records that `RowQuery.equal` chooses; none if a column has no texts."""
-        if all(equal.values()):
-            with contextlib.suppress(TableNotFoundError):
-                rows = self._log.select(columns, RowQuery(equal=equal))
-                return restored_rows(rows, columns)
-        return []
+        if not all(equal.values()):
+            return []
+        return restored_rows(self._log.existing_rows(columns, RowQuery(equal=equal)), columns)
 
 
 def log_in_lake(
@@ -207,7 +197,7 @@ def log_in_database(
         layout = Layout(key=key, lengths=KEY_LENGTHS)
         return SqlRowTable(database, table_name, schema, layout, f"run log {name}")
 
-    return TableLogSink(stored(table, _RECORD_KEY), stored(RUN_TABLE, _RUN_KEY), name)
+    return TableLogSink(stored(table, _RECORD_KEY), stored(RUN_TABLE, ("run_id",)), name)
 
 
 def _age(record: Row) -> tuple[float, str, int]:

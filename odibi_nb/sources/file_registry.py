@@ -81,8 +81,8 @@ class FileRegistry(StoredRegistry):
         kept = [
             row
             for row in rows
-            if (project is None or row["project"].lower() == project.strip().lower())
-            and (env is None or row["environment"] == env)
+            if project is None or row["project"].lower() == project.strip().lower()
+            if env in (None, row["environment"])
         ]
         return sorted(kept, key=lambda row: [row[name] for name in KEY])
 

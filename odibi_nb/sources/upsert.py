@@ -173,7 +173,7 @@ def checked_rows(
     rows: Iterable[Mapping[str, Any]],
     columns: Collection[str],
     source: str,
-    existing: Mapping[Key, Row] | None = None,
+    existing: Mapping[Key, Row],
 ) -> list[Row]:
     """Return *rows* in the form that a table with *columns* (lower-case names) stores.
 
@@ -190,7 +190,7 @@ def checked_rows(
         names = [name for name in canonical_names(raw) if name not in STAMPS]
         values = row_columns(raw)
         key = row_key(values) if values.keys() >= set(KEY) else None
-        old = (existing or {}).get(key) if key is not None else None
+        old = None if key is None else existing.get(key)
         problems += [Problem(f"row number {number}", text) for text in columns_twice(raw)]
         problems += _problems_of(values, names, old, number)
         if key is not None:

@@ -353,8 +353,8 @@ def ensure_table(
     schema: str | None,
     columns: Sequence[sa.Column[Any]],
     key: Sequence[str],
-) -> list[str]:
-    """Create the table, or add its missing columns. Return one line for each change."""
+) -> None:
+    """Create the table, or add its missing columns."""
     import sqlalchemy as sa
 
     try:
@@ -365,12 +365,12 @@ def ensure_table(
         sa.Table(
             plain, sa.MetaData(), *columns, sa.PrimaryKeyConstraint(*key), schema=schema
         ).create(connection)
-        return [f"created table {name}: {', '.join(column.name for column in columns)}"]
+        return
     known = {column.lower() for column in found.columns}
-    missing = [column for column in columns if column.name.lower() not in known]
-    for column in missing:
-        _add_column(connection, sa.Table(found.name, sa.MetaData(), column, schema=schema), column)
-    return [f"added column {column.name} to table {found.name}" for column in missing]
+    for column in columns:
+        if column.name.lower() not in known:
+            table = sa.Table(found.name, sa.MetaData(), column, schema=schema)
+            _add_column(connection, table, column)
 
 
 def bound(value: Any, kind: TypeEngine[Any]) -> Any:

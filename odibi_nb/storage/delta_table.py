@@ -92,14 +92,11 @@ class DeltaRowTable(RowTable):
 
     def append(self, rows: Sequence[Row], columns: Columns) -> None:
         with self._as_data_errors("written"):
-            for attempt in tries(_came_second):
-                with attempt:
-                    self._append_once(rows, columns)
+            tries(_came_second)(self._append_once, rows, columns)
 
     def merge(
         self, columns: Columns | Choice, decide: Callable[[Sequence[Row]], Merge | None]
     ) -> None:
-        """Read the rows, call *decide* with them, and commit its merge. On a conflict, start over."""
         with self._as_data_errors("written"):
             from deltalake.exceptions import CommitFailedError
 

@@ -236,7 +236,8 @@ class SparkRowTable(RowTable):
         merge = decided.spelled(types).as_text()
         same = " AND ".join(f"t.{backticked(key)} <=> s.{backticked(key)}" for key in merge.keys)
         written = [str(name) for name in merge.columns if name not in merge.keys]
-        compared = [name for name in written if any(name in old for old in _read(merge))]
+        read = [*(old for old, _ in merge.upserts if old is not None), *merge.deletes]
+        compared = [name for name in written if any(name in old for old in read)]
         same_values = [f"t.{backticked(n)} <=> s.{backticked(_BEFORE + n)}" for n in compared]
         unchanged = " AND ".join(["s.odibi_there = 1", *same_values])
         guarded, others = written[0], written[1:]
@@ -286,11 +287,6 @@ class SparkRowTable(RowTable):
             if not is_spark_error(exc) and not isinstance(exc, (OSError, ValueError)):
                 raise
             raise DataError(f"{self.shown} cannot be {verb}: {_reason(exc)}") from exc
-
-
-def _read(merge: TextMerge) -> list[Row]:
-    """Return the rows of *merge* as they were read."""
-    return [*(old for old, _ in merge.upserts if old is not None), *merge.deletes]
 
 
 def _or_end(condition: str, name: str) -> str:

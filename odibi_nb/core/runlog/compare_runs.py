@@ -60,15 +60,15 @@ def compare_runs(
     if a >= len(runs):
         raise LookupError(f"the run log has no run before {runs[b]['run_id']}")
     pair = runs[a], runs[b]
-    found: tuple[dict[str, Row], dict[str, Row]] = {}, {}
     attempts = known.attempts(run["run_id"] for run in pair)
-    for record in sorted(attempts, key=lambda r: r["attempt"] or 0):
-        for run, records in zip(pair, found, strict=True):
-            if record["run_id"] == run["run_id"]:
-                records[record["transformation_id"]] = record
+    ordered = sorted(attempts, key=lambda r: r["attempt"] or 0)
+    before, after = (
+        {r["transformation_id"]: r for r in ordered if r["run_id"] == run["run_id"]} for run in pair
+    )
     sources = _sources(pair[0]), _sources(pair[1])
     names = dict.fromkeys(record["transformation_id"] for record in attempts)
-    return Comparison(pair, [_row(n, found[0].get(n), found[1].get(n), sources) for n in names])
+    rows = [_row(name, before.get(name, {}), after.get(name, {}), sources) for name in names]
+    return Comparison(pair, rows)
 
 
 def _sources(run: Row) -> dict[str, str]:
@@ -77,10 +77,7 @@ def _sources(run: Row) -> dict[str, str]:
     return found if isinstance(found, dict) else {}
 
 
-def _row(
-    name: str, a: Row | None, b: Row | None, sources: tuple[dict[str, str], dict[str, str]]
-) -> Row:
-    before, after = a or {}, b or {}
+def _row(name: str, before: Row, after: Row, sources: tuple[dict[str, str], dict[str, str]]) -> Row:
     one, other = before.get("duration_seconds"), after.get("duration_seconds")
     return {
         "transformation_id": name,

@@ -157,14 +157,13 @@ def expected_seconds(sinks: Sequence[BaseLogSink], project: str, env: str) -> di
     no durations of the other rows.
     """
     runs = last_whole_runs(past_runs(sinks, MOST_RUNS_LOOKED_AT, project, env))
+    if not runs:
+        return {}
     from statistics import median  # late: it imports fractions and decimals
 
-    durations: dict[str, list[float]] = {}
-    if runs:
-        run_ids = [run["run_id"] for run in runs]
-        found = next(filter(None, (sink.measures(run_ids) for sink in sinks)), [])
-        durations = {name: seconds for name, seconds, _ in found if seconds}
-    return {name: median(seconds) for name, seconds in durations.items()}
+    run_ids = [run["run_id"] for run in runs]
+    found = next(filter(None, (sink.measures(run_ids) for sink in sinks)), [])
+    return {name: median(seconds) for name, seconds, _ in found if seconds}
 
 
 def last_whole_runs(runs: Sequence[Row], count: int = RUNS_LOOKED_AT) -> Sequence[Row]:

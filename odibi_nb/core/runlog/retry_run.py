@@ -93,21 +93,18 @@ class Repair:
         )
 
     def _lost_secrets(self, plan: RunPlan) -> Iterator[Problem]:
+        secret = f"is a secret, which the log of run {self.run_id} does not store: pass it again"
         for name, constants in self.options()["overrides"].items():
             for path in _redacted(constants, f"overrides.{name}") if name in plan.rows else ():
-                message = (
-                    f"is a secret, which the log of run {self.run_id} does not store: pass it again"
-                )
-                yield Problem(path, message)
+                yield Problem(path, secret)
 
     def _strangers(self, plan: RunPlan) -> Iterator[Problem]:
         for name in self.given.get("overrides") or {}:
             if name not in plan.rows:
                 known = name in self.chain.records
                 hint = ": it is not run again" if known else did_you_mean(name, plan.rows)
-                yield Problem(
-                    f"overrides.{name}", f"no transformation {name!r} in this retry{hint}"
-                )
+                text = f"no transformation {name!r} in this retry{hint}"
+                yield Problem(f"overrides.{name}", text)
 
     def _changes(self, plan: RunPlan) -> Iterator[str]:
         """Yield a notice for each kind of change to the rows since their last run."""

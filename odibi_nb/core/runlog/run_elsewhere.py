@@ -137,14 +137,14 @@ class RunElsewhere(FollowedRun):
 
 def _attempt_lines(record: Row) -> Iterator[Row]:
     """Return the lines that a journal would have of an attempt."""
-    facts = {**record, "record": record, "attempt": record["attempt"] or 0}
+    facts = {**record, "attempt": record["attempt"] or 0}
     facts |= {name: json_list(record[name]) for name in ("checks", "outputs_written")}
     if facts["attempt"]:
-        started = {**facts, "timestamp": record["start_time"]}
-        del started["record"]
-        yield {**started, "event": EventType.TRANSFORM_START.value}
+        begun = {"event": EventType.TRANSFORM_START.value, "timestamp": record["start_time"]}
+        yield {**facts, **begun}
     kind = _KINDS.get(record["status"], EventType.TRANSFORM_FAILURE)
-    yield {**facts, "event": kind.value, "timestamp": record["end_time"] or record["start_time"]}
+    ended = {"event": kind.value, "timestamp": record["end_time"] or record["start_time"]}
+    yield {**facts, **ended, "record": record}
 
 
 def _end_line(run: Row) -> Row:

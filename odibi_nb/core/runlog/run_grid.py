@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.model.events import DONE
-from odibi_nb.core.runlog.unusual import LEAST_RUNS, MOST_RUNS, Usual, past_outcomes, unusual
+from odibi_nb.core.runlog.unusual import LEAST_RUNS, MOST_RUNS, Usual, unusual
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -100,7 +100,7 @@ def run_grid(
     shown = tuple(reversed(runs[:GRID_RUNS]))
     column = {run["run_id"]: number for number, run in enumerate(shown)}
     last: dict[str, dict[int, Row]] = {}
-    for record in past_outcomes(sinks, [*column]):
+    for record in next(filter(None, (sink.outcomes([*column]) for sink in sinks)), []):
         at = column.get(record["run_id"])
         name = record["transformation_id"]
         if at is None or not name:

@@ -80,7 +80,7 @@ def unlogged(
 def begun_in(lease: Row | None, project: str) -> list[tuple[Row, Row]]:
     """Return the start and the planned rows of the runs in *lease*, oldest first."""
     found = []
-    for one in [] if lease is None else begun_runs(lease):
+    for one in begun_runs(lease or {}):
         start = read_line(str(one.get("start") or ""))
         if start is not None and start.get("timestamp") and start.get("run_id"):
             planned = read_line(str(one.get("plan") or "")) or {"event": PLANNED, "rows": []}

@@ -22,7 +22,7 @@ from odibi_nb.sources.row_formats.row_format import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from odibi_nb.core.protocols import Row
 
@@ -112,24 +112,24 @@ def _blocks(text: str) -> tuple[str, list[_Block]]:
     blocks: list[_Block] = []
     before = text[: starts[0]]
     for start, end in itertools.pairwise([*starts, len(text)]):
-        body, tail = _without_tail(text[start:end])
-        lines = before.splitlines(keepends=True)
-        above = len(lines)
-        while above and lines[above - 1].lstrip().startswith("#"):
-            above -= 1
-        blocks.append(_Block("".join(lines[:above]), "".join(lines[above:]), body))
+        body, tail = _split(text[start:end], lambda line: not line.strip() or _is_comment(line))
+        blocks.append(_Block(*_split(before, _is_comment), body))
         before = tail
     blocks[-1] = blocks[-1]._replace(tail=before)
     return "", blocks
 
 
-def _without_tail(text: str) -> tuple[str, str]:
-    """Split *text* before its last blank lines and comments, and return both parts."""
+def _split(text: str, in_tail: Callable[[str], bool]) -> tuple[str, str]:
+    """Split *text* before its last lines that are *in_tail*, and return both parts."""
     lines = text.splitlines(keepends=True)
     end = len(lines)
-    while end and (not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#")):
+    while end and in_tail(lines[end - 1]):
         end -= 1
     return "".join(lines[:end]), "".join(lines[end:])
+
+
+def _is_comment(line: str) -> bool:
+    return line.lstrip().startswith("#")
 
 
 def _revised_body(body: str, columns: Row) -> str:
