@@ -175,14 +175,15 @@ def _read(path: Path, columns: Columns) -> list[Row]:
         raise DataError(f"run log {path} cannot be read: {exc.strerror}") from exc
     header = lines[0] if lines else []
     rows = [
-        {
-            name: cell.removeprefix("'") if cell else None
-            for name, cell in zip(header, line, strict=True)
-        }
+        {name: _value(cell) for name, cell in zip(header, line, strict=True)}
         for line in lines[1:]
         if len(line) == len(header)
     ]
     return restored_rows(rows, columns)
+
+
+def _value(cell: str) -> str | None:
+    return cell.removeprefix("'") if cell else None
 
 
 def _lines_of(path: Path) -> list[list[str]]:

@@ -150,12 +150,9 @@ def columns_twice(names: Iterable[str]) -> list[str]:
 
 
 def require_columns(names: Collection[str], spare: Collection[str], source: str) -> None:
-    """Check that *names* contain all of the seed's columns.
+    """Check that *names*, the lower-case columns of the table *source*, contain all of the seed's columns.
 
-    Args:
-        names: the columns of a table, in lower case.
-        spare: those of them that may be a misspelled column of the seed.
-        source: the name of the table in messages.
+    *spare* are the columns that may be a misspelled column of the seed.
 
     Raises:
         RegistryError: with a problem for each missing column.

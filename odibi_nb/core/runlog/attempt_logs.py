@@ -125,7 +125,7 @@ def last_failed(state_dir: Path, project: str, env: str) -> str | None:
 def _journals(
     state_dir: Path, project: str, env: str, run_id: str | None = None
 ) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
-    """Yield the folder and the lines of each run, or of the run *run_id* only, newest first."""
+    """Yield the folder and the lines of the runs of *project* and *env*, or only of *run_id*, newest first."""
     for folder in reversed(run_folders(state_dir)):
         if run_id is None or folder.name == run_id:
             lines = read_journal(folder)

@@ -97,8 +97,6 @@ class KnownRuns:
 
     Args:
         sinks: the sinks of the run log.
-        project: the project of the runs.
-        env: the environment of the runs.
         dead: the records of runs whose process died, each with its attempts' records, newest
             first. The run log may not have them yet.
 

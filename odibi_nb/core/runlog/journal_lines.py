@@ -101,10 +101,9 @@ def _with_records(line: Row) -> bool:
         record = fitting(line["record"], RECORD_COLUMNS)
         if not (record.get("transformation_id") and record.get("status")):
             return False
-        line["record"] = {
-            **record,
-            "attempt": 1 if record["attempt"] is None else record["attempt"],
-        }
+        if record["attempt"] is None:
+            record["attempt"] = 1
+        line["record"] = record
     if line.get("run_record"):
         line["run_record"] = fitting(line["run_record"], RUN_COLUMNS)
         if not (line["run_record"]["run_id"] and line["run_record"]["status"]):
@@ -118,11 +117,10 @@ def _with_records(line: Row) -> bool:
 def _planned(row: Any) -> Row | None:
     if not isinstance(row, dict) or not isinstance(row.get("transformation_id"), str):
         return None
-    texts = {name: row[name] if isinstance(row.get(name), str) else None for name in PLANNED_FACTS}
     seconds = _fitting("double", row.get("expected_seconds"))
     return {
         "transformation_id": row["transformation_id"],
-        **texts,
+        **{name: _fitting("string", row.get(name)) for name in PLANNED_FACTS},
         "expected_seconds": seconds if seconds is not None and seconds >= 0 else None,
         "upstream": _texts_in(row.get("upstream")),
     }

@@ -100,7 +100,8 @@ def run_grid(
     shown = tuple(reversed(runs[:GRID_RUNS]))
     column = {run["run_id"]: number for number, run in enumerate(shown)}
     last: dict[str, dict[int, Row]] = {}
-    for record in next(filter(None, (sink.outcomes([*column]) for sink in sinks)), []):
+    outcomes = next(filter(None, (sink.outcomes([*column]) for sink in sinks)), [])
+    for record in outcomes:
         at = column.get(record["run_id"])
         name = record["transformation_id"]
         if at is None or not name:

@@ -22,7 +22,7 @@ from odibi_nb.sources.row_formats.row_format import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from odibi_nb.core.protocols import Row
 
@@ -134,7 +134,15 @@ def _is_comment(line: str) -> bool:
 
 def _revised_body(body: str, columns: Row) -> str:
     document = _tomlkit().parse(body)
-    _set(document[TABLE][0], columns)
+    table = document[TABLE][0]
+    own = {column_of(name): name for name in table}
+    for column, value in columns.items():
+        name = own.get(column, column)
+        if value is None:
+            table.pop(name, None)
+        else:
+            new = like_before(column, value, table.unwrap().get(name))
+            _revise(table, name, _without_null(column, new))
     return str(document.as_string())
 
 
@@ -153,17 +161,6 @@ def _tomlkit() -> Any:
         return import_late("tomlkit")
     except ModuleNotFoundError as exc:
         raise EngineNotAvailableError("writing TOML", "toml", exc.name) from exc
-
-
-def _set(table: Any, columns: Mapping[str, Any]) -> None:
-    own = {column_of(name): name for name in table}
-    for column, value in columns.items():
-        name = own.get(column, column)
-        if value is None:
-            table.pop(name, None)
-            continue
-        new = like_before(column, value, table.unwrap().get(name))
-        _revise(table, name, _without_null(column, new))
 
 
 def _revise(table: Any, name: str, new: Any) -> None:
