@@ -174,11 +174,7 @@ class FileRegistry(StoredRegistry):
         return known.get(str(path).lower(), path)
 
     def _read(self) -> list[_File]:
-        """Read all files.
-
-        Raises:
-            RegistryError: with all problems of all files.
-        """
+        """Read all files, or raise RegistryError with all problems of all files."""
         root = self._checked_path()
         files: list[_File] = []
         problems: list[Problem] = []

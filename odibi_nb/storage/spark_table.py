@@ -152,11 +152,7 @@ class SparkRowTable(RowTable):
             _logger.info("%s was not tidied: %s", self.shown, _reason(exc))
 
     def _existing(self) -> Any:
-        """Return a frame of the whole table.
-
-        Raises:
-            TableNotFoundError: if the table does not exist.
-        """
+        """Return a frame of the whole table, or raise TableNotFoundError."""
         frame = self._frame()
         if frame is None:
             raise TableNotFoundError(self.shown, "the table does not exist")

@@ -80,11 +80,8 @@ class Repair:
         """Return *plan* with the problems and notices of the retry."""
         problems = [*plan.problems, *self._lost_secrets(plan), *self._strangers(plan)]
         text = f"{plan.selection}; of that " if plan.selection else ""
-        what = (
-            "what failed"
-            if self.only_failed
-            else "the unsuccessful rows and the rows that need them"
-        )
+        unfinished = "the unsuccessful rows and the rows that need them"
+        what = "what failed" if self.only_failed else unfinished
         return replace(
             plan,
             problems=tuple(problems),
