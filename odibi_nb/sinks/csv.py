@@ -109,8 +109,7 @@ def _widen(path: Path, columns: Columns) -> None:
     found = _header(path)
     if not found or not set(found) < set(names):
         return
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        lines = _parse(file.read())
+    lines = _lines_of(path)
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(names)
@@ -169,13 +168,11 @@ def _read(path: Path, columns: Columns) -> list[Row]:
     """Return the file's rows without lines that do not fit the header, torn by a crash or an editor."""
     _check_regular(path)
     try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            text = file.read()
+        lines = _lines_of(path)
     except FileNotFoundError:
         return []
     except OSError as exc:
         raise DataError(f"run log {path} cannot be read: {exc.strerror}") from exc
-    lines = _parse(text)
     header = lines[0] if lines else []
     rows = [
         {name: _value(cell) for name, cell in zip(header, line, strict=True)}
@@ -189,7 +186,9 @@ def _value(cell: str) -> str | None:
     return cell.removeprefix("'") if cell else None
 
 
-def _parse(text: str) -> list[list[str]]:
+def _lines_of(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        text = file.read()
     # An error message may exceed the module's default limit, which applies to the whole process.
     with _limit_lock:
         before = csv.field_size_limit(_LARGEST_CELL)

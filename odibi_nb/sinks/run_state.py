@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.log_columns import LEASE_COLUMNS
+from odibi_nb.core.protocols import RunStateTables
 from odibi_nb.core.runlog.run_lease import is_part_of
 from odibi_nb.errors import TableNotFoundError
 from odibi_nb.storage.row_table import Merge, RowQuery
@@ -25,7 +25,7 @@ LEASE_PROPERTIES = {
 _KEYS = ("project", "env")
 
 
-class TableRunState:
+class TableRunState(RunStateTables):
     """The lease of each project and environment, in one table.
 
     The first write creates the table. Every write is one commit.
@@ -36,28 +36,19 @@ class TableRunState:
         self._lease = lease
 
     def lease(self, project: str, env: str) -> Row | None:
-        """Return the lease of *project* and *env*, or None."""
         query = RowQuery(equal={"project": [project], "env": [env]})
-        with contextlib.suppress(TableNotFoundError):
-            return next(iter(self._lease.select(LEASE_COLUMNS, query)), None)
-        return None
+        return next(iter(self._lease.existing_rows(LEASE_COLUMNS, query)), None)
 
     def leases(self, project: str, env: str) -> list[Row]:
-        """Return the lease of *project* and *env*, and the leases of the parts of jobs that run it."""
-        query = RowQuery(equal={"project": [project]})
-        with contextlib.suppress(TableNotFoundError):
-            rows = self._lease.select(LEASE_COLUMNS, query)
-            return [row for row in rows if is_part_of(str(row["env"]), env)]
-        return []
+        rows = self._lease.existing_rows(LEASE_COLUMNS, RowQuery(equal={"project": [project]}))
+        return [row for row in rows if is_part_of(str(row["env"]), env)]
 
     def change_lease(
         self, project: str, env: str, decide: Callable[[Row | None], Mapping[str, Any] | None]
     ) -> None:
-        """Call *decide* with the lease, and commit the columns that it returns, or nothing for None."""
-
         def changes(rows: Sequence[Row]) -> Merge | None:
-            own = [row for row in rows if (row["project"], row["env"]) == (project, env)]
-            old = own[0] if own else None
+            own = (row for row in rows if (row["project"], row["env"]) == (project, env))
+            old = next(own, None)
             new = decide(old)
             if new is None:
                 return None
@@ -73,5 +64,4 @@ class TableRunState:
             self._lease.merge(LEASE_COLUMNS, changes)
 
     def tidy(self) -> None:
-        """Remove the files of earlier versions of the lease."""
         self._lease.tidy()

@@ -23,10 +23,7 @@ if TYPE_CHECKING:
     from odibi_nb.storage.row_table import Columns, RowTable
 
 _RECORD_KEY = ("run_id", "transformation_id", "attempt")
-_RUN_KEY = ("run_id",)
-_MEASURED = tuple(
-    column for column in RECORD_COLUMNS if column[0] in ("duration_seconds", "rows_out")
-)
+_MEASURED = (("duration_seconds", "double"), ("rows_out", "int"))
 _KEY_COLUMNS = tuple(column for column in RECORD_COLUMNS if column[0] in _RECORD_KEY)
 # Their sum is below SQL Server's limit for an index, 900 bytes.
 KEY_LENGTHS = {"run_id": 100, "transformation_id": 255}
@@ -75,9 +72,7 @@ class TableLogSink(BaseLogSink):
     def write_run(self, record: Row) -> None:
         """Append the record of a run that ended. Compact the tables, unless the run has done so and wrote little afterwards."""
         self._runs.append(stored_rows([record], RUN_COLUMNS), RUN_COLUMNS)
-        if self._batches is None or self._batches >= MANY_BATCHES:
-            self._compact()
-        self._batches = None
+        self._end_run()
 
     def write_last(self, records: list[Row], run_record: Row) -> bool:
         """Append the last batch and the run's record in two commits at the same time, if the tables allow it."""
@@ -88,10 +83,13 @@ class TableLogSink(BaseLogSink):
             second = thread.submit(self._runs.append, runs, RUN_COLUMNS)
             self._log.append(stored_rows(records, RECORD_COLUMNS), RECORD_COLUMNS)
             second.result()
+        self._end_run()
+        return True
+
+    def _end_run(self) -> None:
         if self._batches is None or self._batches >= MANY_BATCHES:
             self._compact()
         self._batches = None
-        return True
 
     def _compact(self) -> None:
         self._log.compact()
@@ -99,7 +97,7 @@ class TableLogSink(BaseLogSink):
         self._batches = 0
 
     def written(self, run_id: str) -> set[tuple[str, int]]:
-        rows = self._records([run_id], _KEY_COLUMNS)
+        rows = self._records({"run_id": [run_id]}, _KEY_COLUMNS)
         return {(row["transformation_id"], row["attempt"] or 0) for row in rows}
 
     def runs(self, limit: int) -> list[Row]:
@@ -107,23 +105,18 @@ class TableLogSink(BaseLogSink):
         newest = RowQuery(
             order=("run_number", "start_time", "run_id"), descending=True, limit=limit
         )
-        with contextlib.suppress(TableNotFoundError):
-            rows = restored_rows(self._runs.select(RUN_COLUMNS, newest), RUN_COLUMNS)
-            return [row for row in rows if row["run_id"]]  # a foreign table of this name lacks ids
-        return []
+        rows = restored_rows(self._runs.existing_rows(RUN_COLUMNS, newest), RUN_COLUMNS)
+        return [row for row in rows if row["run_id"]]  # a foreign table of this name lacks ids
 
     def has_run(self, run_id: str) -> bool:
-        """Return True if the table of runs has *run_id*."""
-        with contextlib.suppress(TableNotFoundError):
-            query = RowQuery(equal={"run_id": [run_id]})
-            return bool(self._runs.select([("run_id", "string")], query))
-        return False
+        query = RowQuery(equal={"run_id": [run_id]})
+        return bool(self._runs.existing_rows([("run_id", "string")], query))
 
     def attempts(self, run_ids: Sequence[str]) -> list[Row]:
-        return sorted(self._records(run_ids, RECORD_COLUMNS), key=_age)
+        return sorted(self._records({"run_id": run_ids}, RECORD_COLUMNS), key=_age)
 
     def outcomes(self, run_ids: Sequence[str]) -> list[Row]:
-        return sorted(self._records(run_ids, OUTCOME_COLUMNS), key=_age)
+        return sorted(self._records({"run_id": run_ids}, OUTCOME_COLUMNS), key=_age)
 
     def measures(self, run_ids: Sequence[str]) -> list[Measures]:
         if not run_ids:
@@ -136,26 +129,19 @@ class TableLogSink(BaseLogSink):
 
     def successes(self, project: str, env: str, names: Collection[str]) -> list[Row]:
         """Return the records of all successes of the transformations *names*, oldest first."""
-        if not names:
-            return []
         equal = {
             "transformation_id": sorted(names),
             "project": [project],
             "env": [env],
             "status": ["SUCCESS"],
         }
-        with contextlib.suppress(TableNotFoundError):
-            rows = self._log.select(RECORD_COLUMNS, RowQuery(equal=equal))
-            return sorted(restored_rows(rows, RECORD_COLUMNS), key=_age)
-        return []
+        return sorted(self._records(equal, RECORD_COLUMNS), key=_age)
 
-    def _records(self, run_ids: Sequence[str], columns: Columns) -> list[Row]:
-        if not run_ids:
+    def _records(self, equal: Mapping[str, Sequence[str]], columns: Columns) -> list[Row]:
+        """Return the records that `RowQuery.equal` chooses; none if a column has no texts."""
+        if not all(equal.values()):
             return []
-        with contextlib.suppress(TableNotFoundError):
-            query = RowQuery(equal={"run_id": run_ids})
-            return restored_rows(self._log.select(columns, query), columns)
-        return []
+        return restored_rows(self._log.existing_rows(columns, RowQuery(equal=equal)), columns)
 
 
 def log_in_lake(
@@ -211,7 +197,7 @@ def log_in_database(
         layout = Layout(key=key, lengths=KEY_LENGTHS)
         return SqlRowTable(database, table_name, schema, layout, f"run log {name}")
 
-    return TableLogSink(stored(table, _RECORD_KEY), stored(RUN_TABLE, _RUN_KEY), name)
+    return TableLogSink(stored(table, _RECORD_KEY), stored(RUN_TABLE, ("run_id",)), name)
 
 
 def _age(record: Row) -> tuple[float, str, int]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +17,9 @@ from odibi_nb.core.text.json import as_json, decode_config
 from odibi_nb.errors import Problem, RegistryError
 from odibi_nb.sources.file_changes import Writing, last_writer, note_writer, replace_files
 from odibi_nb.sources.files import FORMATS, decoded_text, format_of, registry_bytes
-from odibi_nb.sources.row_formats.row_format import COLUMNS, Revision
-from odibi_nb.sources.stored_registry import StoredRegistry
-from odibi_nb.sources.upsert import KEY, STAMPS, TRY_AGAIN, row_key
+from odibi_nb.sources.row_formats.row_format import Revision
+from odibi_nb.sources.stored_registry import HOW_TO_MAKE, StoredRegistry
+from odibi_nb.sources.upsert import COLUMNS, KEY, STAMPS, TRY_AGAIN, row_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -32,7 +32,6 @@ LOCK_SECONDS = 10.0
 """Longest wait for another process that writes the same files. It needs them for milliseconds."""
 MAX_TRIES = 20
 """Number of tries while other programs change the files between our read and our write."""
-_MAKE = "`odibi registry init` creates it, `odibi registry import FILE` fills it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,38 +51,6 @@ class _File:
         """Return the line of row *number*, counted from 1; 0 if the line is unknown."""
         lines = self.format.lines(self.text)
         return lines[number] if number < len(lines) else 0
-
-
-@dataclass(slots=True)
-class _FileChanges:
-    """The changes of one file. A file that does not exist yet has no `file`."""
-
-    file: _File | None = None
-    updates: dict[int, Row] = field(default_factory=dict)
-    deletes: set[int] = field(default_factory=set)
-    inserts: list[Row] = field(default_factory=list)
-
-    def writing(self, path: Path) -> Writing:
-        """Return the write that applies the changes.
-
-        Raises:
-            RegistryError: if the new text would not have exactly these changes.
-        """
-        revision = Revision(
-            updates=self.updates, deletes=frozenset(self.deletes), inserts=self.inserts
-        )
-        if self.file is None:
-            return Writing(path, None, format_of(path).write(self.inserts).encode())
-        old = self.file
-        text = old.format.revise(old.text, revision)
-        edited = [{**row, **self.updates.get(i, {})} for i, row in enumerate(old.rows)]
-        edited = [row for i, row in enumerate(edited) if i not in self.deletes]
-        found, problems = old.format.read(text)
-        if problems or [*map(_plain, found)] != [*map(_plain, (*edited, *self.inserts))]:
-            message = "cannot be edited without a change to other rows; edit it by hand"
-            raise RegistryError(str(path), [message])
-        mark = old.data[: len(old.data) - len(old.text.encode())]
-        return Writing(path, old.data, mark + text.encode())
 
 
 class FileRegistry(StoredRegistry):
@@ -114,8 +81,8 @@ class FileRegistry(StoredRegistry):
         kept = [
             row
             for row in rows
-            if (project is None or row["project"].lower() == project.strip().lower())
-            and (env is None or row["environment"] == env)
+            if project is None or row["project"].lower() == project.strip().lower()
+            if env in (None, row["environment"])
         ]
         return sorted(kept, key=lambda row: [row[name] for name in KEY])
 
@@ -174,26 +141,20 @@ class FileRegistry(StoredRegistry):
 
     def _writings(self, files: Sequence[_File], changes: Changes) -> list[Writing]:
         """Return the write of each file that *changes* affect."""
-        places = {row_key(row): (f, i) for f in files for i, row in enumerate(f.rows)}
+        places = {row_key(row): (f.path, i) for f in files for i, row in enumerate(f.rows)}
         stamps = {name: str(utc_now()) for name in STAMPS if name in _columns(files)}
         updated = {name: value for name, value in stamps.items() if name == "updated_at"}
-        found: dict[Path, _FileChanges] = {}
-
-        def of(file: _File) -> _FileChanges:
-            return found.setdefault(file.path, _FileChanges(file))
-
+        revisions: dict[Path, Revision] = defaultdict(Revision)
         for old, new in changes.updates:
-            file, number = places[row_key(old)]
-            of(file).updates[number] = {**_opened(new), **updated}
+            path, number = places[row_key(old)]
+            revisions[path].updates[number] = {**_opened(new), **updated}
         for row in changes.deletes:
-            file, number = places[row_key(row)]
-            of(file).deletes.add(number)
-        by_path = {file.path: file for file in files}
+            path, number = places[row_key(row)]
+            revisions[path].deletes.add(number)
         for row in changes.inserts:
-            path = self._path_for(row, files)
-            target = found.setdefault(path, _FileChanges(by_path.get(path)))
-            target.inserts.append({**_opened(row), **stamps})
-        return [changed.writing(path) for path, changed in found.items()]
+            revisions[self._path_for(row, files)].inserts.append({**_opened(row), **stamps})
+        by_path = {file.path: file for file in files}
+        return [_writing(path, by_path.get(path), one) for path, one in revisions.items()]
 
     def _path_for(self, row: Row, files: Sequence[_File]) -> Path:
         """Return the file for a new row."""
@@ -201,13 +162,10 @@ class FileRegistry(StoredRegistry):
         if not self._is_folder(root):
             return root
         for name in ("transformation_group_id", "layer"):
-            counts = {
-                file.path: sum(1 for other in file.rows if other.get(name) == row.get(name))
-                for file in files
-            }
-            best = max(counts, key=lambda path: counts[path], default=None)
-            if row.get(name) is not None and best is not None and counts[best]:
-                return best
+            value = row.get(name)
+            counts = Counter(f.path for f in files for x in f.rows if x.get(name) == value)
+            if value is not None and counts:
+                return counts.most_common(1)[0][0]
         suffixes = Counter(file.path.suffix for file in files)
         suffix = suffixes.most_common(1)[0][0] if suffixes else ".json"
         layer = "".join(c if c.isalnum() or c in "-_" else "_" for c in str(row["layer"]).lower())
@@ -216,11 +174,7 @@ class FileRegistry(StoredRegistry):
         return known.get(str(path).lower(), path)
 
     def _read(self) -> list[_File]:
-        """Read all files.
-
-        Raises:
-            RegistryError: with all problems of all files.
-        """
+        """Read all files, or raise RegistryError with all problems of all files."""
         root = self._checked_path()
         files: list[_File] = []
         problems: list[Problem] = []
@@ -248,7 +202,7 @@ class FileRegistry(StoredRegistry):
 
     def _paths(self, root: Path) -> list[Path]:
         if not root.exists():
-            raise RegistryError(self.name, [f"does not exist; {_MAKE}"])
+            raise RegistryError(self.name, [f"does not exist; {HOW_TO_MAKE}"])
         if not self._is_folder(root):
             return [root]
         found = (path for path in root.rglob("*") if path.suffix.lower() in FORMATS)
@@ -271,7 +225,7 @@ class FileRegistry(StoredRegistry):
         path = self._check_inside(self._folder / self._place)
         if path == self._folder.resolve():
             raise RegistryError(self.name, ["must be a folder of its own in the project's folder"])
-        named_file = Path(self._place).suffix.lower() in FORMATS
+        named_file = not self._is_folder(Path(self._place))
         if path.exists() and path.is_dir() == named_file:
             expected, kind = ("file", "folder") if named_file else ("folder", "file")
             raise RegistryError(self.name, [f"expected a {expected}, found a {kind}"])
@@ -301,6 +255,28 @@ class FileRegistry(StoredRegistry):
             raise RegistryError(self.name, [f"{message}: nothing was written"]) from exc
         except OSError as exc:
             raise RegistryError(self.name, [f"cannot be locked: {exc}"]) from exc
+
+
+def _writing(path: Path, old: _File | None, revision: Revision) -> Writing:
+    """Return the write that applies *revision* to the file *old*, or that makes a new file.
+
+    Raises:
+        RegistryError: if the new text would not have exactly these changes.
+    """
+    if old is None:
+        return Writing(path, None, format_of(path).write(revision.inserts).encode())
+    text = old.format.revise(old.text, revision)
+    edited = [
+        {**row, **revision.updates.get(i, {})}
+        for i, row in enumerate(old.rows)
+        if i not in revision.deletes
+    ]
+    found, problems = old.format.read(text)
+    if problems or [*map(_plain, found)] != [*map(_plain, (*edited, *revision.inserts))]:
+        message = "cannot be edited without a change to other rows; edit it by hand"
+        raise RegistryError(str(path), [message])
+    mark = old.data[: len(old.data) - len(old.text.encode())]
+    return Writing(path, old.data, mark + text.encode())
 
 
 def _content(path: Path) -> bytes:

@@ -42,8 +42,7 @@ def read_rows(path: Path | str, defaults: Mapping[str, Any] | None = None) -> li
     """
     path = Path(path)
     file_format = format_of(path)
-    data = registry_bytes(path)
-    rows, problems = file_format.read(decoded_text(data, str(path)))
+    rows, problems = file_format.read(decoded_text(registry_bytes(path), str(path)))
     if problems:
         raise RegistryError(str(path), problems)
     for row in rows:
@@ -76,8 +75,7 @@ def read_plain_rows(path: Path | str) -> list[Row]:
         RegistryError: if the file cannot be read, or is malformed.
     """
     path = Path(path)
-    data = registry_bytes(path)
-    text = decoded_text(data, str(path))
+    text = decoded_text(registry_bytes(path), str(path))
     if path.suffix.lower() == ".csv":
         return [*csv.DictReader(io.StringIO(text, newline=""), restkey="")]
     try:

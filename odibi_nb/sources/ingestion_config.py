@@ -166,16 +166,15 @@ def _load(source: Row, notes: list[str]) -> tuple[str, Row]:
         return "load_sql", _sql_constants(source, notes)
     if kind not in _BY_FILE:
         raise _NoCounterpartError(f"source_type {kind!r} needs a function of your own")
-    if _is_true(source.get("is_autoloader")):
+    if enabled_from(source.get("is_autoloader")):
         message = (
             "Auto Loader needs a function with spark.readStream and trigger(availableNow=True)"
         )
         raise _NoCounterpartError(message)
     batch = _batch(source["source_options"])
-    file_format = (
-        source.get("file_format") or batch.get("format") or (kind if kind in _LOADERS else "")
-    )
-    file_format = str(file_format).strip().lower()
+    by_kind = kind if kind in _LOADERS else ""
+    given = source.get("file_format") or batch.get("format") or by_kind
+    file_format = str(given).strip().lower()
     constants: Row = {"source": _location(source, kind, notes)}
     if file_format not in _LOADERS:
         constants["format"] = file_format
@@ -191,10 +190,6 @@ def _load(source: Row, notes: list[str]) -> tuple[str, Row]:
         constants["options"] = options
         notes.append("options of Spark's readers are kept; a pandas row needs pandas' names")
     return _LOADERS.get(file_format, "load_file"), constants
-
-
-def _is_true(value: Any) -> bool:
-    return bool(enabled_from(value))
 
 
 def _batch(options: Row) -> Row:

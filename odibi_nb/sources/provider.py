@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.model.transformation import SEED_COLUMNS
 from odibi_nb.core.protocols import DataType, RegistrySource
 from odibi_nb.core.text.sql_text import literal
-from odibi_nb.errors import Problem, RegistryError, did_you_mean
-from odibi_nb.sources.upsert import canonical_names
+from odibi_nb.errors import Problem, RegistryError
+from odibi_nb.sources.upsert import canonical_names, require_columns
 from odibi_nb.storage.database import scrub
 
 if TYPE_CHECKING:
@@ -56,10 +56,11 @@ class ProviderRegistry(RegistrySource):
             raise
         except Exception as exc:
             reason = " ".join(scrub(str(exc)).split())[:500]
-            raise RegistryError(
-                self.name, [f"the SQL provider failed: {type(exc).__name__}: {reason}"]
-            ) from exc
-        self._check_columns(rows)
+            failed = f"the SQL provider failed: {type(exc).__name__}: {reason}"
+            raise RegistryError(self.name, [failed]) from exc
+        if rows:
+            spare = [name for name in rows[0] if name not in SEED_COLUMNS]
+            require_columns(rows[0], spare, self.name)
         # The query's literals are quoted for standard SQL. A database that reads them differently must
         # not bring in rows of other projects.
         mine = [
@@ -72,11 +73,9 @@ class ProviderRegistry(RegistrySource):
         return []
 
     def _query(self, project: str, env: str) -> str:
+        odd = "has a backslash or a control character, which databases quote in different ways"
         problems = [
-            Problem(
-                what,
-                f"{value!r} has a backslash or a control character, which databases quote in different ways",
-            )
+            Problem(what, f"{value!r} {odd}")
             for what, value in (("project", project), ("env", env))
             if _UNSAFE.search(value)
         ]
@@ -95,12 +94,8 @@ class ProviderRegistry(RegistrySource):
         elif hasattr(answer, "to_dict") and hasattr(answer, "notna"):
             answer = _without_gaps(answer)
         if isinstance(answer, (str, bytes, Mapping)) or not isinstance(answer, Iterable):
-            raise RegistryError(
-                self.name,
-                [
-                    f"expected a DataFrame or rows of the SQL provider, found {type(answer).__name__}"
-                ],
-            )
+            expected = "expected a DataFrame or rows of the SQL provider"
+            raise RegistryError(self.name, [f"{expected}, found {type(answer).__name__}"])
         return [self._mapping(row) for row in answer]
 
     def _mapping(self, row: Any) -> Mapping[str, Any]:
@@ -109,21 +104,8 @@ class ProviderRegistry(RegistrySource):
         for method in ("asDict", "_asdict"):
             if hasattr(row, method):
                 return dict(getattr(row, method)())
-        raise RegistryError(
-            self.name, [f"expected rows with column names, found {type(row).__name__} {row!r:.60}"]
-        )
-
-    def _check_columns(self, rows: list[Row]) -> None:
-        if not rows:
-            return
-        spare = [name for name in rows[0] if name not in SEED_COLUMNS]
-        missing = [
-            Problem("", f"column {name!r} is missing{did_you_mean(name, spare)}")
-            for name in SEED_COLUMNS
-            if name not in rows[0]
-        ]
-        if missing:
-            raise RegistryError(self.name, missing)
+        found = f"{type(row).__name__} {row!r:.60}"
+        raise RegistryError(self.name, [f"expected rows with column names, found {found}"])
 
 
 def _data_types() -> Any:

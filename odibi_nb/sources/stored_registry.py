@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from odibi_nb.core.protocols import Row
     from odibi_nb.sources.upsert import Changes
 
+HOW_TO_MAKE = "`odibi registry init` creates it, `odibi registry import FILE` fills it"
+"""The next step if a registry does not exist."""
+
 
 class StoredRegistry(EditableRegistry):
     """A registry that an `Edit` changes, all of it or nothing."""

@@ -5,11 +5,18 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from odibi_nb.core.model.transformation import OPTIONAL_COLUMNS, SEED_COLUMNS
+from odibi_nb.core.model.transformation import SEED_COLUMNS
 from odibi_nb.core.text.clock import utc_now
-from odibi_nb.errors import DataError, Problem, RegistryError, TableNotFoundError, did_you_mean
-from odibi_nb.sources.stored_registry import StoredRegistry
-from odibi_nb.sources.upsert import KEY, STAMPS, Changes, canonical_names
+from odibi_nb.errors import DataError, RegistryError, TableNotFoundError
+from odibi_nb.sources.stored_registry import HOW_TO_MAKE, StoredRegistry
+from odibi_nb.sources.upsert import (
+    COLUMNS,
+    KEY,
+    STAMPS,
+    Changes,
+    canonical_names,
+    require_columns,
+)
 from odibi_nb.storage.row_table import Merge, RowQuery
 
 if TYPE_CHECKING:
@@ -21,7 +28,6 @@ if TYPE_CHECKING:
     from odibi_nb.storage.row_table import Columns, RowTable
 
 _KINDS = {"enabled": "int", "step": "int", **dict.fromkeys(STAMPS, "timestamp")}
-_OURS = (*SEED_COLUMNS, *OPTIONAL_COLUMNS)
 _REQUIRED = ("transformation_id", "project", "environment", "layer", "module", "function")
 # The key's lengths add up to less than SQL Server's limit for an index, 900 bytes.
 _LENGTHS = {
@@ -75,7 +81,7 @@ class TableRegistry(StoredRegistry):
         The seed's twelve columns are in the seed's order, so that an INSERT without column names works.
         *all_columns* adds the columns of `OPTIONAL_COLUMNS` after them.
         """
-        names = _OURS if all_columns else SEED_COLUMNS
+        names = COLUMNS if all_columns else SEED_COLUMNS
         with self._clear():
             types = self._table.types()
             known = {name.lower() for name in types or ()}
@@ -94,7 +100,7 @@ class TableRegistry(StoredRegistry):
         changes = Changes()
 
         def choose(names: Collection[str]) -> Columns:
-            own = [name.lower() for name in names if name.lower() in given - {*_OURS}]
+            own = [name.lower() for name in names if name.lower() in given - {*COLUMNS}]
             chosen = [*self._columns(names), *_with_kinds(own)]
             columns[:] = [name for name, _ in chosen]
             return chosen
@@ -118,15 +124,8 @@ class TableRegistry(StoredRegistry):
             RegistryError: if it lacks any of the seed's columns.
         """
         known = {name.lower() for name in names}
-        spare = [name for name in known if name not in _OURS]
-        missing = [
-            Problem("", f"column {name!r} is missing{did_you_mean(name, spare)}")
-            for name in SEED_COLUMNS
-            if name not in known
-        ]
-        if missing:
-            raise RegistryError(self.name, missing)
-        return _with_kinds(name for name in _OURS if name in known)
+        require_columns(known, known - {*COLUMNS}, self.name)
+        return _with_kinds(name for name in COLUMNS if name in known)
 
     def _census_rows(self) -> list[Row]:
         with self._clear():
@@ -152,8 +151,7 @@ class TableRegistry(StoredRegistry):
         try:
             yield
         except TableNotFoundError as exc:
-            make = "`odibi registry init` creates it, `odibi registry import FILE` fills it"
-            raise RegistryError(self.name, [f"{exc}; {make}{self._hint}"]) from exc
+            raise RegistryError(self.name, [f"{exc}; {HOW_TO_MAKE}{self._hint}"]) from exc
         except DataError as exc:
             raise RegistryError(self.name, [str(exc)]) from exc
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.protocols import Row
 
+COLUMNS = (*SEED_COLUMNS, *OPTIONAL_COLUMNS)
+"""The columns of the registry, in its order."""
+
 KEY = ("project", "environment", "transformation_id")
 """The columns that identify a row. Projects are compared without case."""
 
@@ -146,11 +149,28 @@ def columns_twice(names: Iterable[str]) -> list[str]:
     ]
 
 
+def require_columns(names: Collection[str], spare: Collection[str], source: str) -> None:
+    """Check that *names*, the lower-case columns of the table *source*, contain all of the seed's columns.
+
+    *spare* are the columns that may be a misspelled column of the seed.
+
+    Raises:
+        RegistryError: with a problem for each missing column.
+    """
+    missing = [
+        Problem("", f"column {name!r} is missing{did_you_mean(name, spare)}")
+        for name in SEED_COLUMNS
+        if name not in names
+    ]
+    if missing:
+        raise RegistryError(source, missing)
+
+
 def checked_rows(
     rows: Iterable[Mapping[str, Any]],
     columns: Collection[str],
     source: str,
-    existing: Mapping[Key, Row] | None = None,
+    existing: Mapping[Key, Row],
 ) -> list[Row]:
     """Return *rows* in the form that a table with *columns* (lower-case names) stores.
 
@@ -167,7 +187,7 @@ def checked_rows(
         names = [name for name in canonical_names(raw) if name not in STAMPS]
         values = row_columns(raw)
         key = row_key(values) if values.keys() >= set(KEY) else None
-        old = (existing or {}).get(key) if key is not None else None
+        old = None if key is None else existing.get(key)
         problems += [Problem(f"row number {number}", text) for text in columns_twice(raw)]
         problems += _problems_of(values, names, old, number)
         if key is not None:
@@ -189,7 +209,8 @@ def _problems_of(
     values: Row, names: Iterable[str], old: Row | None, number: int
 ) -> Iterable[Problem]:
     """Return the problems that *values* for the columns *names* add to the row *old*."""
-    values = {name: _readable(name, value) for name, value in values.items()}
+    # Text with a duplicate key is decoded: a write would store it, but a plan refuses it.
+    values = {n: decode_json(x) if _has_twins(n, x) else x for n, x in values.items()}
     if old is None:
         return parse_columns(values, number)[1]
     before = row_columns(old)
@@ -202,19 +223,12 @@ def _problems_of(
     return [problem for problem in problems if problem not in known]
 
 
-def _readable(name: str, value: Any) -> Any:
-    """Return *value*, decoded if its JSON text has a duplicate key: a write would store it, but a plan refuses it."""
-    return decode_json(value) if _has_twins(name, value) else value
-
-
 def _has_twins(name: str, value: Any) -> bool:
     if name in JSON_COLUMNS and isinstance(value, str):
         try:
             decode_config(value)
-        except TwinKeyError:
-            return True
-        except ValueError:
-            return False
+        except ValueError as exc:
+            return isinstance(exc, TwinKeyError)
     return False
 
 
@@ -277,7 +291,7 @@ def _changed_before_deletion(rows: Iterable[Row], now: Mapping[Key, Row]) -> Ite
     for row, after in ((row, now.get(row_key(row))) for row in rows):
         if after is None:
             continue
-        for name in (*SEED_COLUMNS, *OPTIONAL_COLUMNS):
+        for name in COLUMNS:
             if name not in STAMPS and not _same(name, row.get(name), after.get(name)):
                 where = f"row {row_key(row)[2]!r}, {name}"
                 yield Problem(where, _changed(row.get(name), after, name))
@@ -314,7 +328,7 @@ def _check_columns(rows: Iterable[Row], columns: Collection[str]) -> list[Proble
         Problem(
             "",
             f"the table has no column {name!r}; `odibi registry init --all-columns` adds it"
-            if name in (*SEED_COLUMNS, *OPTIONAL_COLUMNS)
+            if name in COLUMNS
             else f"unknown column {name!r}{did_you_mean(name, columns)}",
         )
         for name in given

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 MOST_PRINCIPALS = 200
 """Number of users and groups with grants for which memberships are asked."""
-_EVERYTHING = "ALL PRIVILEGES"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +52,21 @@ def catalog_rights(spark: Any, catalog: str, schemas: Iterable[str]) -> CatalogR
     missing: list[str] = []
     unknown: list[str] = []
 
-    def need(privilege: str, relation: str, kind: str, *name: str) -> None:
+    def need(privilege: str, relation: str, *name: str) -> None:
         granted = _is_granted(spark, privilege, relation, name)
         if granted is None:
             unknown.append(privilege)
         elif not granted:
-            missing.append(grant_of(privilege, kind, name))
+            missing.append(grant_of(privilege, relation.upper(), name))
 
     for schema in schemas:
         if schema in new:
             continue
         if grant := _unusable(spark, catalog, schema):
             missing.append(grant)
-        need("CREATE TABLE", "schema", "SCHEMA", catalog, schema)
+        need("CREATE TABLE", "schema", catalog, schema)
     if new:
-        need("CREATE SCHEMA", "catalog", "CATALOG", catalog)
+        need("CREATE SCHEMA", "catalog", catalog)
     return CatalogRights(tuple(new), tuple(missing), tuple(dict.fromkeys(unknown)))
 
 
@@ -98,7 +97,7 @@ def _is_granted(spark: Any, privilege: str, relation: str, name: tuple[str, ...]
     ]
     try:
         rows = spark.sql(" UNION ".join(asked)).collect()
-        enough = {privilege, _EVERYTHING, "OWN"}
+        enough = {privilege, "ALL PRIVILEGES", "OWN"}
         holders = {str(who) for who, what in rows if str(what).upper().replace("_", " ") in enough}
         if not rows or len(holders) > MOST_PRINCIPALS:
             return None

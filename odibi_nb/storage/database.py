@@ -90,15 +90,8 @@ class Database:
             EngineNotAvailableError: if its driver is not installed.
         """
         engine = self._engine(create=create)
-        import sqlalchemy as sa
-
-        try:
-            with self._connect(engine) as connection, connection.begin():
-                yield connection
-        except (sa.exc.SQLAlchemyError, OverflowError, UnicodeError) as exc:
-            raise DataError(self._reason(exc)) from exc
-        finally:
-            engine.dispose()
+        with self._used(engine), self._connect(engine) as connection, connection.begin():
+            yield connection
 
     @property
     def dialect(self) -> str:
@@ -139,14 +132,25 @@ class Database:
             engine, "before_cursor_execute", lambda _, cursor, *__: cursors.append(cursor)
         )
         raw: list[Any] = []
+        with (
+            self._used(engine),
+            stoppable(lambda: _cancel(raw, cursors)),
+            self._connect(engine) as connection,
+        ):
+            raw.append(connection.connection.dbapi_connection)
+            try:
+                yield _made_read_only(connection)
+            finally:
+                with contextlib.suppress(sa.exc.SQLAlchemyError):
+                    connection.rollback()
+
+    @contextlib.contextmanager
+    def _used(self, engine: sa.Engine) -> Iterator[None]:
+        """Convert the errors in the block to DataError, and dispose of *engine* after it."""
+        import sqlalchemy as sa
+
         try:
-            with stoppable(lambda: _cancel(raw, cursors)), self._connect(engine) as connection:
-                raw.append(connection.connection.dbapi_connection)
-                try:
-                    yield _made_read_only(connection)
-                finally:
-                    with contextlib.suppress(sa.exc.SQLAlchemyError):
-                        connection.rollback()
+            yield
         except (sa.exc.SQLAlchemyError, OverflowError, UnicodeError) as exc:
             raise DataError(self._reason(exc)) from exc
         finally:
@@ -349,8 +353,8 @@ def ensure_table(
     schema: str | None,
     columns: Sequence[sa.Column[Any]],
     key: Sequence[str],
-) -> list[str]:
-    """Create the table, or add its missing columns. Return one line for each change."""
+) -> None:
+    """Create the table, or add its missing columns."""
     import sqlalchemy as sa
 
     try:
@@ -361,12 +365,12 @@ def ensure_table(
         sa.Table(
             plain, sa.MetaData(), *columns, sa.PrimaryKeyConstraint(*key), schema=schema
         ).create(connection)
-        return [f"created table {name}: {', '.join(column.name for column in columns)}"]
+        return
     known = {column.lower() for column in found.columns}
-    missing = [column for column in columns if column.name.lower() not in known]
-    for column in missing:
-        _add_column(connection, sa.Table(found.name, sa.MetaData(), column, schema=schema), column)
-    return [f"added column {column.name} to table {found.name}" for column in missing]
+    for column in columns:
+        if column.name.lower() not in known:
+            table = sa.Table(found.name, sa.MetaData(), column, schema=schema)
+            _add_column(connection, table, column)
 
 
 def bound(value: Any, kind: TypeEngine[Any]) -> Any:

@@ -84,24 +84,19 @@ class DeltaRowTable(RowTable):
             key, *lists = map(double_quoted, names.values())
             wanted = ", ".join((key, *(f"array_agg({name})" for name in lists)))
             sql = f"SELECT {wanted} FROM rows {_where(query.equal)} GROUP BY {key}"
+            kinds = [kind for _, kind in columns]
             return [
-                (
-                    name,
-                    [restored_values(v, kind) for v, (_, kind) in zip(found, columns, strict=True)],
-                )
+                (name, [*map(restored_values, found, kinds)])
                 for name, *found in _queried(table, sql)
             ]
 
     def append(self, rows: Sequence[Row], columns: Columns) -> None:
         with self._as_data_errors("written"):
-            for attempt in tries(_came_second):
-                with attempt:
-                    self._append_once(rows, columns)
+            tries(_came_second)(self._append_once, rows, columns)
 
     def merge(
         self, columns: Columns | Choice, decide: Callable[[Sequence[Row]], Merge | None]
     ) -> None:
-        """Read the rows, call *decide* with them, and commit its merge. On a conflict, start over."""
         with self._as_data_errors("written"):
             from deltalake.exceptions import CommitFailedError
 
@@ -114,25 +109,20 @@ class DeltaRowTable(RowTable):
 
     def compact(self) -> None:
         """Compact small files. A failure leaves the table unchanged, and is only logged."""
-        try:
-            with self._as_data_errors("compacted"):
-                table = self._open()
-                if table is not None:
-                    compact(table)
-        except DataError:
-            name = self._shown or self._uri
-            _logger.warning("%s was not compacted; its data is complete", name, exc_info=True)
+        self._maintain(compact, "compacted", "%s was not compacted; its data is complete")
 
     def tidy(self) -> None:
         """Write a checkpoint, and remove expired log files and the data files of earlier versions."""
+        self._maintain(tidy, "tidied", "%s could not be tidied, but it is whole")
+
+    def _maintain(self, maintain: Callable[[Any], None], verb: str, failed: str) -> None:
         try:
-            with self._as_data_errors("tidied"):
+            with self._as_data_errors(verb):
                 table = self._open()
                 if table is not None:
-                    tidy(table)
+                    maintain(table)
         except DataError:
-            name = self._shown or self._uri
-            _logger.warning("%s could not be tidied, but it is whole", name, exc_info=True)
+            _logger.warning(failed, self._shown or self._uri, exc_info=True)
 
     def _append_once(self, rows: Sequence[Row], columns: Columns) -> None:
         import pyarrow as pa
@@ -214,10 +204,8 @@ class DeltaRowTable(RowTable):
 def _is_absent(path: Path) -> bool:
     try:
         path.stat()
-    except FileNotFoundError:
-        return True
-    except OSError:
-        pass  # delta-rs gives the reason
+    except OSError as exc:  # delta-rs gives the reason of any other error
+        return isinstance(exc, FileNotFoundError)
     return False
 
 
@@ -240,10 +228,10 @@ def _rows_of(table: Any, columns: Columns | Choice, query: RowQuery) -> list[Row
     spelled = query.spelled(types)
     if not names or spelled is None:
         return []
-    order = ", ".join(_ordered(name, query) for name in spelled.order)
-    sql = (
-        f"SELECT {', '.join(map(double_quoted, names.values()))} FROM rows {_where(spelled.equal)}"
-    )
+    direction = "DESC NULLS LAST" if query.descending else "ASC NULLS FIRST"
+    order = ", ".join(f"{double_quoted(name)} {direction}" for name in spelled.order)
+    wanted = ", ".join(map(double_quoted, names.values()))
+    sql = f"SELECT {wanted} FROM rows {_where(spelled.equal)}"
     sql += f" ORDER BY {order}" if order else ""
     sql += "" if query.limit is None else f" LIMIT {int(query.limit)}"
     return query.folded_rows(dict(zip(names, row, strict=True)) for row in _queried(table, sql))
@@ -265,23 +253,19 @@ def _where(equal: Mapping[str, Sequence[str]]) -> str:
     return f"WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
-def _ordered(name: str, query: RowQuery) -> str:
-    return f"{double_quoted(name)} {'DESC NULLS LAST' if query.descending else 'ASC NULLS FIRST'}"
-
-
 def _merge(table: Any, merge: TextMerge) -> None:
     """Commit *merge* as the version right after the loaded one, or fail."""
     import pyarrow as pa
     from deltalake import CommitProperties
 
-    columns = [(name, "string") for name in merge.columns]
-    rows = [{**row, _GONE: None} for _, row in merge.upserts]
+    columns = [(name, "string") for name in (*merge.columns, _GONE)]
+    rows = [row for _, row in merge.upserts]
     rows += [{**row, _GONE: "1"} for row in merge.deletes]
     names = [double_quoted(name) for name in merge.columns]
     sets = {name: f"s.{name}" for name in names}
     same = " AND ".join(f"t.{double_quoted(key)} = s.{double_quoted(key)}" for key in merge.keys)
     merger = table.merge(
-        _arrow(rows, [*columns, (_GONE, "string")], _arrow_types(pa, table)),
+        _arrow(rows, columns, _arrow_types(pa, table)),
         same,
         source_alias="s",
         target_alias="t",

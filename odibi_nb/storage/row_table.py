@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import tenacity
 
+from odibi_nb.errors import TableNotFoundError
 from odibi_nb.storage.row_values import restored_rows
 
 if TYPE_CHECKING:
@@ -180,6 +181,13 @@ class RowTable(ABC):
         Raises:
             TableNotFoundError: if the table does not exist.
         """
+
+    def existing_rows(self, columns: Columns, query: RowQuery) -> list[Row]:
+        """Return the rows as `select` does; an empty list if the table does not exist."""
+        try:
+            return self.select(columns, query)
+        except TableNotFoundError:
+            return []
 
     @abstractmethod
     def append(self, rows: Sequence[Row], columns: Columns) -> None:

@@ -49,19 +49,13 @@ _TYPES = {"string": "string", "timestamp": "timestamp", "double": "double", "int
 _PROPERTIES = {"delta.enableDeletionVectors": "false"}
 _BEFORE = "odibi_before_"
 _CHANGED = "odibi_nb: a row has changed since it was read"
-_UTC = dt.timezone.utc
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=_UTC)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 
 _logger = logging.getLogger(__name__)
 
 
 class SparkRowTable(RowTable):
-    """A Delta table that a Spark session can reach, and that may not exist yet.
-
-    Columns are pairs of name and kind: ``string``, ``timestamp`` (UTC), ``double`` or ``int``. Existing
-    columns of other types keep their types. Every method that fails raises DataError, with Spark's reason
-    in one line.
-    """
+    """A Delta table that a Spark session can reach. Columns of other types keep their types."""
 
     def __init__(
         self,
@@ -111,10 +105,7 @@ class SparkRowTable(RowTable):
             return self._rows(self._existing(), columns, query)
 
     def append(self, rows: Sequence[Row], columns: Columns) -> None:
-        """Append *rows* in one commit. Even without rows, create a missing table or add its missing columns.
-
-        If another writer creates or changes the table at the same time, the append is tried again.
-        """
+        """Append *rows* in one commit. If another writer changes the table meanwhile, try again."""
         with self._as_data_errors("written"):
             for attempt in tries(_came_second):
                 with attempt:
@@ -161,11 +152,7 @@ class SparkRowTable(RowTable):
             _logger.info("%s was not tidied: %s", self.shown, _reason(exc))
 
     def _existing(self) -> Any:
-        """Return a frame of the whole table.
-
-        Raises:
-            TableNotFoundError: if the table does not exist.
-        """
+        """Return a frame of the whole table, or raise TableNotFoundError."""
         frame = self._frame()
         if frame is None:
             raise TableNotFoundError(self.shown, "the table does not exist")
@@ -176,12 +163,11 @@ class SparkRowTable(RowTable):
         columns, spelled = chosen(columns, types), query.spelled(types)
         if spelled is None:
             return []
-        found = spelling([name for name, _ in columns], types)
-        named = [(name, kind, found[name]) for name, kind in columns]
-        read = [_read_as(backticked(column), kind, types[column]) for _, kind, column in named]
+        names = [name for name, _ in columns]
+        found = spelling(names, types)
+        read = [_read_as(found[name], kind, types[found[name]]) for name, kind in columns]
         values = _refined(frame, spelled).selectExpr(*read).collect()
-        times = [kind == "timestamp" and types[column] == "timestamp" for _, kind, column in named]
-        names = [name for name, _, _ in named]
+        times = [kind == types[found[name]] == "timestamp" for name, kind in columns]
         rows = [
             {
                 name: _EPOCH + dt.timedelta(microseconds=value)
@@ -214,11 +200,11 @@ class SparkRowTable(RowTable):
         ddl = ", ".join(f"{backticked(name)} {_TYPES[kind]}" for name, kind in columns)
         values = [tuple(row.get(name) for name, _ in columns) for row in rows]
         frame = self._session().createDataFrame(values, ddl)
+        own = [(name, names.get(name, name), kind) for name, kind in columns]
         return frame.selectExpr(
             *(
-                f"CAST({backticked(name)} AS {types.get(names.get(name, name), _TYPES[kind])})"
-                f" AS {backticked(names.get(name, name))}"
-                for name, kind in columns
+                f"CAST({backticked(name)} AS {types.get(to, _TYPES[kind])}) AS {backticked(to)}"
+                for name, to, kind in own
             )
         )
 
@@ -246,17 +232,13 @@ class SparkRowTable(RowTable):
         merge = decided.spelled(types).as_text()
         same = " AND ".join(f"t.{backticked(key)} <=> s.{backticked(key)}" for key in merge.keys)
         written = [str(name) for name in merge.columns if name not in merge.keys]
-        compared = [name for name in written if any(name in old for old in _read(merge))]
-        unchanged = " AND ".join(
-            [
-                "s.odibi_there = 1",
-                *(f"t.{backticked(n)} <=> s.{backticked(_BEFORE + n)}" for n in compared),
-            ]
-        )
+        read = [*(old for old, _ in merge.upserts if old is not None), *merge.deletes]
+        compared = [name for name in written if any(name in old for old in read)]
+        same_values = [f"t.{backticked(n)} <=> s.{backticked(_BEFORE + n)}" for n in compared]
+        unchanged = " AND ".join(["s.odibi_there = 1", *same_values])
         guarded, others = written[0], written[1:]
-        sets = [
-            f"t.{backticked(guarded)} = {_or_end(f'{unchanged} AND s.odibi_gone = 0', guarded)}"
-        ]
+        checked = _or_end(f"{unchanged} AND s.odibi_gone = 0", guarded)
+        sets = [f"t.{backticked(guarded)} = {checked}"]
         sets += [f"t.{backticked(name)} = s.{backticked(name)}" for name in others]
         key, rest = merge.keys[0], [*merge.keys[1:], *written]
         values = [_or_end("s.odibi_there = 0", key), *(f"s.{backticked(name)}" for name in rest)]
@@ -303,11 +285,6 @@ class SparkRowTable(RowTable):
             raise DataError(f"{self.shown} cannot be {verb}: {_reason(exc)}") from exc
 
 
-def _read(merge: TextMerge) -> list[Row]:
-    """Return the rows of *merge* as they were read."""
-    return [*(old for old, _ in merge.upserts if old is not None), *merge.deletes]
-
-
 def _or_end(condition: str, name: str) -> str:
     """Return SQL for the source's value of *name* that raises an error unless *condition* holds."""
     return f"CASE WHEN {condition} THEN s.{backticked(name)} ELSE raise_error('{_CHANGED}') END"
@@ -324,12 +301,9 @@ def _refined(frame: Any, query: RowQuery) -> Any:
         frame = frame.where(frame[name].isin(list(texts)))
     if query.limit is None:
         return frame
-    order = [frame[name] for name in query.order]
-    first = [
-        column.desc_nulls_last() if query.descending else column.asc_nulls_first()
-        for column in order
-    ]
-    return frame.orderBy(*first).limit(query.limit)
+    columns = [frame[name] for name in query.order]
+    order = [c.desc_nulls_last() if query.descending else c.asc_nulls_first() for c in columns]
+    return frame.orderBy(*order).limit(query.limit)
 
 
 def _types_of(frame: Any) -> dict[str, str]:
@@ -338,11 +312,12 @@ def _types_of(frame: Any) -> dict[str, str]:
 
 def _read_as(column: str, kind: str, type_: str) -> str:
     """Return SQL for a column whose values do not depend on the session's time zone."""
+    quoted = backticked(column)
     if kind != "timestamp":
-        return column
+        return quoted
     if type_ == "timestamp":
-        return f"unix_micros({column}) AS {column}"
-    return f"CAST({column} AS string) AS {column}"
+        return f"unix_micros({quoted}) AS {quoted}"
+    return f"CAST({quoted} AS string) AS {quoted}"
 
 
 def _reason(exc: BaseException) -> str:

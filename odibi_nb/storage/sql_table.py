@@ -97,9 +97,8 @@ class SqlRowTable(RowTable):
             if rows:
                 found = self._found(connection)
                 by_key = {_key_of(row, columns, key): row for row in rows}
-                for known in self._keys(
-                    connection, found, {first for first, *_ in by_key}, columns
-                ):
+                starts = {first for first, *_ in by_key}
+                for known in self._keys(connection, found, starts, columns):
                     by_key.pop(known, None)
                 filled = [{**row, **dict(zip(key, k, strict=True))} for k, row in by_key.items()]
                 _insert(connection, _table_of(found, self._schema), filled)
@@ -128,7 +127,10 @@ class SqlRowTable(RowTable):
     def _query(
         self, found: FoundTable, names: Mapping[str, str], query: RowQuery
     ) -> sa.Select[Any]:
-        return select_of(found.name, names.values(), query, self._schema, _json_columns(found))
+        import sqlalchemy as sa
+
+        as_text = [name for name, kind in found.columns.items() if isinstance(kind, sa.JSON)]
+        return select_of(found.name, names.values(), query, self._schema, as_text)
 
     def _keys(
         self,
@@ -226,12 +228,6 @@ def _names(columns: Columns | Choice, found: FoundTable) -> dict[str, str]:
     return spelling([name for name, _ in chosen(columns, found.columns)], found.columns)
 
 
-def _json_columns(found: FoundTable) -> list[str]:
-    import sqlalchemy as sa
-
-    return [name for name, kind in found.columns.items() if isinstance(kind, sa.JSON)]
-
-
 def _parts(query: RowQuery) -> list[RowQuery]:
     """Split *query* into queries with at most `_VALUES_A_QUERY` values for a column."""
     for name, texts in query.equal.items():
@@ -276,12 +272,11 @@ def _locking(query: sa.Select[Any], kind: str) -> sa.Select[Any]:
 def _lower_all_letters(connection: sa.Connection) -> None:
     """Replace SQLite's LOWER, which folds only ASCII, so that texts compare without case in any alphabet."""
     driver: Any = connection.connection.dbapi_connection
-    driver.create_function(
-        "lower",
-        1,
-        lambda value: value.lower() if isinstance(value, str) else value,
-        deterministic=True,
-    )
+
+    def lower(value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    driver.create_function("lower", 1, lower, deterministic=True)
 
 
 def _table_of(found: FoundTable, schema: str | None) -> sa.Table:

@@ -56,10 +56,7 @@ def newest_attempts(
     The run is *run_id* or, without it, the newest run that has an attempt of the transformation.
     """
     live = {folder.name for folder in live_runs(state_dir)}
-    for folder in _folders(state_dir, run_id):
-        lines = read_journal(folder)
-        if not _belongs(lines, project, env):
-            continue
+    for folder, lines in _journals(state_dir, project, env, run_id):
         found = [*_attempts(folder.name, lines, transformation_id, live=folder.name in live)]
         if found:
             return found
@@ -110,35 +107,30 @@ class FollowedAttempt:
 
 def known_ids(state_dir: Path, project: str, env: str, run_id: str | None = None) -> list[str]:
     """Return the transformation ids in the journal of *run_id* or, without it, of the newest run."""
-    for folder in _folders(state_dir, run_id):
-        lines = read_journal(folder)
-        if _belongs(lines, project, env):
-            return [
-                *dict.fromkeys(
-                    str(x["transformation_id"]) for x in lines if x.get("transformation_id")
-                )
-            ]
-    return []
+    newest = next((lines for _, lines in _journals(state_dir, project, env, run_id)), [])
+    ids = (line.get("transformation_id") for line in newest)
+    return [*dict.fromkeys(str(name) for name in ids if name)]
 
 
 def last_failed(state_dir: Path, project: str, env: str) -> str | None:
     """Return the transformation that failed last in the newest run with a failure."""
-    for folder in _folders(state_dir, None):
-        lines = read_journal(folder)
+    for _, lines in _journals(state_dir, project, env):
         failures = (x for x in lines if x.get("event") == EventType.TRANSFORM_FAILURE)
         failed = [x for x in failures if x.get("transformation_id")]
-        if failed and _belongs(lines, project, env):
+        if failed:
             return str(failed[-1]["transformation_id"])
     return None
 
 
-def _folders(state_dir: Path, run_id: str | None) -> list[Path]:
-    """Return the folders of all runs, or of the run *run_id* only, newest first."""
-    return [f for f in reversed(run_folders(state_dir)) if run_id is None or f.name == run_id]
-
-
-def _belongs(lines: list[dict[str, Any]], project: str, env: str) -> bool:
-    return any((x.get("project"), x.get("env")) == (project, env) for x in lines[:5])
+def _journals(
+    state_dir: Path, project: str, env: str, run_id: str | None = None
+) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
+    """Yield the folder and the lines of the runs of *project* and *env*, or only of *run_id*, newest first."""
+    for folder in reversed(run_folders(state_dir)):
+        if run_id is None or folder.name == run_id:
+            lines = read_journal(folder)
+            if any((x.get("project"), x.get("env")) == (project, env) for x in lines[:5]):
+                yield folder, lines
 
 
 def _attempts(

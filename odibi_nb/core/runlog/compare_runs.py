@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from odibi_nb.core.runlog.history import LAST, KnownRuns
-from odibi_nb.core.text.json import decode_json
+from odibi_nb.core.runlog.record import json_object
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,12 +44,8 @@ def compare_runs(
     The column ``changed`` names the differences: ``status``, ``rows``, ``registry`` (the registry
     row) and ``function`` (its source); or ``only in a`` or ``only in b``.
 
-    Args:
-        sinks: the sinks of the run log.
-        project: the project of both runs.
-        env: the environment of both runs.
-        run_a: the id of the first run; None for the run before *run_b*. Rollbacks do not count.
-        run_b: the id of the second run, or ``last`` for the newest run that is not a rollback.
+    The run *run_b* may be ``last``, for the newest run that is not a rollback. Without *run_a*, it is the
+    run before *run_b*. Rollbacks do not count.
 
     Raises:
         LookupError: if the run log does not have both runs.
@@ -64,31 +60,24 @@ def compare_runs(
     if a >= len(runs):
         raise LookupError(f"the run log has no run before {runs[b]['run_id']}")
     pair = runs[a], runs[b]
-    found: tuple[dict[str, Row], dict[str, Row]] = {}, {}
     attempts = known.attempts(run["run_id"] for run in pair)
-    for record in sorted(attempts, key=lambda r: r["attempt"] or 0):
-        for run, records in zip(pair, found, strict=True):
-            if record["run_id"] == run["run_id"]:
-                records[record["transformation_id"]] = record
+    ordered = sorted(attempts, key=lambda r: r["attempt"] or 0)
+    before, after = (
+        {r["transformation_id"]: r for r in ordered if r["run_id"] == run["run_id"]} for run in pair
+    )
     sources = _sources(pair[0]), _sources(pair[1])
     names = dict.fromkeys(record["transformation_id"] for record in attempts)
-    return Comparison(pair, [_row(n, found[0].get(n), found[1].get(n), sources) for n in names])
+    rows = [_row(name, before.get(name, {}), after.get(name, {}), sources) for name in names]
+    return Comparison(pair, rows)
 
 
 def _sources(run: Row) -> dict[str, str]:
     """Return the hash of each function's source, from the record of *run*."""
-    try:
-        versions = decode_json(run["versions"] or "{}")
-    except ValueError:
-        return {}
-    found = versions.get("functions") if isinstance(versions, dict) else None
+    found = json_object(run["versions"]).get("functions")
     return found if isinstance(found, dict) else {}
 
 
-def _row(
-    name: str, a: Row | None, b: Row | None, sources: tuple[dict[str, str], dict[str, str]]
-) -> Row:
-    before, after = a or {}, b or {}
+def _row(name: str, before: Row, after: Row, sources: tuple[dict[str, str], dict[str, str]]) -> Row:
     one, other = before.get("duration_seconds"), after.get("duration_seconds")
     return {
         "transformation_id": name,

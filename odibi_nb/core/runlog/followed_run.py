@@ -12,13 +12,7 @@ from odibi_nb.core.model.retry import RetryPolicy
 from odibi_nb.core.model.transformation import Transformation
 from odibi_nb.core.planning.forecast import SCHEDULES
 from odibi_nb.core.planning.plan import PlannedRow, RunPlan
-from odibi_nb.core.runlog.journal import (
-    OUTPUT,
-    live_runs,
-    read_mark,
-    read_on,
-    request_cancel,
-)
+from odibi_nb.core.runlog.journal import OUTPUT, live_runs, read_mark, read_on, request_cancel
 from odibi_nb.core.runlog.journal_lines import PLANNED, read_line
 from odibi_nb.core.runlog.past_run import past_run_in
 from odibi_nb.core.runlog.recovery import journaled_run, journaled_states
@@ -287,11 +281,8 @@ def _ended(payload: dict[str, Any]) -> bool:
 def _planned_by(lines: Sequence[Row]) -> list[Row]:
     """Return the rows that the lines of a journal name, for a journal without the plan's line."""
     facts = ("transformation_id", "plant", "asset", "function", "module", "layer", "engine")
-    rows = {
-        line["transformation_id"]: {name: line.get(name) for name in facts}
-        for line in lines
-        if line.get("transformation_id") and line.get("attempt")
-    }
+    named = [line for line in lines if line.get("transformation_id") and line.get("attempt")]
+    rows = {line["transformation_id"]: {n: line.get(n) for n in facts} for line in named}
     return [*rows.values()]
 
 

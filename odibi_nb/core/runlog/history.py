@@ -50,8 +50,7 @@ def past_runs(
             found = [
                 run
                 for run in newest_first(runs)
-                if (project is None or run["project"] == project)
-                and (env is None or run["env"] == env)
+                if project in (None, run["project"]) and env in (None, run["env"])
             ][:limit]
             # A sink may leave out some of the rows that it read, but not half of them.
             if len(found) == limit or len(runs) < look // 2:
@@ -90,11 +89,7 @@ def _begun(run: Row, now: float, unknown: float) -> float:
 
 def past_attempts(sinks: Sequence[BaseLogSink], run_ids: Sequence[str]) -> list[Row]:
     """Return the attempt records of the runs *run_ids*, from the first sink that has any."""
-    for sink in sinks:
-        records = sink.attempts(run_ids)
-        if records:
-            return records
-    return []
+    return next(filter(None, (sink.attempts(run_ids) for sink in sinks)), [])
 
 
 class KnownRuns:
@@ -102,8 +97,6 @@ class KnownRuns:
 
     Args:
         sinks: the sinks of the run log.
-        project: the project of the runs.
-        env: the environment of the runs.
         dead: the records of runs whose process died, each with its attempts' records, newest
             first. The run log may not have them yet.
 
@@ -162,14 +155,13 @@ def expected_seconds(sinks: Sequence[BaseLogSink], project: str, env: str) -> di
     no durations of the other rows.
     """
     runs = last_whole_runs(past_runs(sinks, MOST_RUNS_LOOKED_AT, project, env))
+    if not runs:
+        return {}
     from statistics import median  # late: it imports fractions and decimals
 
-    durations: dict[str, list[float]] = {}
-    if runs:
-        run_ids = [run["run_id"] for run in runs]
-        found = next(filter(None, (sink.measures(run_ids) for sink in sinks)), [])
-        durations = {name: seconds for name, seconds, _ in found if seconds}
-    return {name: median(seconds) for name, seconds in durations.items()}
+    run_ids = [run["run_id"] for run in runs]
+    found = next(filter(None, (sink.measures(run_ids) for sink in sinks)), [])
+    return {name: median(seconds) for name, seconds, _ in found if seconds}
 
 
 def last_whole_runs(runs: Sequence[Row], count: int = RUNS_LOOKED_AT) -> Sequence[Row]:
@@ -207,13 +199,8 @@ def run_chain(
 ) -> RunChain:
     """Return the run *run_id* and the runs that it retries, directly or through another retry.
 
-    Args:
-        sinks: as in `KnownRuns`, like *project*, *env* and *dead*.
-        project: the project of the runs.
-        env: the environment of the runs.
-        run_id: the id of a run, or ``last`` for the newest run that is not a rollback.
-        to_its_end: True to include the later retries of the run.
-        dead: the records of runs whose process died.
+    *run_id* may be ``last``, for the newest run that is not a rollback. *to_its_end* includes the later
+    retries of the run. The other arguments are as in `KnownRuns`.
 
     Raises:
         LookupError: if the run log has no such run.

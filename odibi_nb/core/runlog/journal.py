@@ -171,10 +171,8 @@ class Journal:
             return False
         try:
             (self.folder / "journal.jsonl").stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return True
-        except OSError:  # a share that does not answer for a while still exists
-            return False
+        except OSError as exc:  # a share that does not answer for a while still exists
+            return isinstance(exc, (FileNotFoundError, NotADirectoryError))
         return False
 
     def close(self, *, complete: bool) -> None:
@@ -223,14 +221,12 @@ def _write_mark(path: Path, mark: Mark) -> None:
 
 def read_mark(folder: Path) -> Mark:
     """Return the mark in a run's folder; an empty mark if it has none that can be read."""
-    for name in ("incomplete", "complete"):
-        content = read_regular(folder / name, MOST_MARKED)
-        if content is not None:
-            try:
-                return msgspec.json.decode(content, type=Mark)
-            except (msgspec.MsgspecError, ValueError, RecursionError):
-                return Mark()
-    return Mark()
+    found = (read_regular(folder / name, MOST_MARKED) for name in ("incomplete", "complete"))
+    content = next((one for one in found if one is not None), b"")
+    try:
+        return msgspec.json.decode(content, type=Mark)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return Mark()
 
 
 def runs_folder(state_dir: Path) -> Path:
@@ -240,11 +236,8 @@ def runs_folder(state_dir: Path) -> Path:
 
 def run_folders(state_dir: Path) -> list[Path]:
     """Return the folders of all runs, in the order in which the runs began."""
-    numbered = [
-        (read_mark(folder).number, folder.name, folder)
-        for folder in runs_folder(state_dir).glob("*/")
-    ]
-    return [folder for _, _, folder in sorted(numbered)]
+    folders = runs_folder(state_dir).glob("*/")
+    return sorted(folders, key=lambda folder: (read_mark(folder).number, folder.name))
 
 
 def last_number(state_dir: Path) -> int:

@@ -15,6 +15,8 @@ from odibi_nb.core.model.log_columns import RECORD_COLUMNS, RUN_COLUMNS
 from odibi_nb.core.text.clock import as_time
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from odibi_nb.core.planning.plan import RunPlan
     from odibi_nb.core.protocols import Row
 
@@ -50,21 +52,22 @@ _decoder = msgspec.json.Decoder()
 def planned_line(plan: RunPlan) -> Row:
     """Return the journal line that names all rows of *plan*, because some rows may never start."""
     names = ("transformation_id", *PLANNED_FACTS)
-    planned = [(row, row.facts(0)) for row in plan.rows.values()]
     rows = [
         {
             **{name: getattr(facts, name) for name in names},
             "expected_seconds": row.expected_seconds,
             "upstream": row.upstream,
         }
-        for row, facts in planned
+        for row in plan.rows.values()
+        for facts in [row.facts(0)]
     ]
-    return {
-        "event": PLANNED,
-        "rows": rows,
-        "workers": plan.workers,
-        "schedule": plan.schedule,
-    }
+    return {"event": PLANNED, "rows": rows, "workers": plan.workers, "schedule": plan.schedule}
+
+
+def planned_rows(lines: Iterable[Row]) -> dict[str, Row]:
+    """Return the rows of `planned_line` in the *lines* of a journal, by id; {} without that line."""
+    rows: list[Row] = next((x.get("rows") or [] for x in lines if x.get("event") == PLANNED), [])
+    return {row["transformation_id"]: row for row in rows}
 
 
 def read_line(raw: bytes | str) -> Row | None:
@@ -88,8 +91,7 @@ def read_line(raw: bytes | str) -> Row | None:
         if name in line:
             line[name] = _number(line[name])
     line["timestamp"] = readable_time(line.get("timestamp"))
-    layers = line.get("layers")
-    line["layers"] = [x for x in layers if isinstance(x, str)] if isinstance(layers, list) else []
+    line["layers"] = _texts_in(line.get("layers"))
     return line if _with_records(line) else None
 
 
@@ -99,10 +101,9 @@ def _with_records(line: Row) -> bool:
         record = fitting(line["record"], RECORD_COLUMNS)
         if not (record.get("transformation_id") and record.get("status")):
             return False
-        line["record"] = {
-            **record,
-            "attempt": 1 if record["attempt"] is None else record["attempt"],
-        }
+        if record["attempt"] is None:
+            record["attempt"] = 1
+        line["record"] = record
     if line.get("run_record"):
         line["run_record"] = fitting(line["run_record"], RUN_COLUMNS)
         if not (line["run_record"]["run_id"] and line["run_record"]["status"]):
@@ -116,16 +117,17 @@ def _with_records(line: Row) -> bool:
 def _planned(row: Any) -> Row | None:
     if not isinstance(row, dict) or not isinstance(row.get("transformation_id"), str):
         return None
-    texts = {name: row[name] if isinstance(row.get(name), str) else None for name in PLANNED_FACTS}
-    seconds, upstream = _fitting("double", row.get("expected_seconds")), row.get("upstream")
+    seconds = _fitting("double", row.get("expected_seconds"))
     return {
         "transformation_id": row["transformation_id"],
-        **texts,
+        **{name: _fitting("string", row.get(name)) for name in PLANNED_FACTS},
         "expected_seconds": seconds if seconds is not None and seconds >= 0 else None,
-        "upstream": [x for x in upstream if isinstance(x, str)]
-        if isinstance(upstream, list)
-        else [],
+        "upstream": _texts_in(row.get("upstream")),
     }
+
+
+def _texts_in(value: Any) -> list[str]:
+    return [x for x in value if isinstance(x, str)] if isinstance(value, list) else []
 
 
 def _number(value: Any) -> int | None:

@@ -32,16 +32,7 @@ def past_of_rows(
     names: Collection[str],
     dead: Sequence[tuple[Row, list[Row]]] = (),
 ) -> PastOfRows:
-    """Return the past of the rows *names*.
-
-    Args:
-        sinks: the sinks of the run log.
-        project: the project of the runs.
-        env: the environment of the runs.
-        names: ids of the rows.
-        dead: the records of runs whose process died, each with its attempts' records, newest
-            first. The run log may not have them yet.
-    """
+    """Return the past of the rows *names*, in the runs that `KnownRuns` finds."""
     known = KnownRuns(sinks, project, env, dead)
     order = [run["run_id"] for run in known.runs]
     position = {run_id: len(order) - i for i, run_id in enumerate(order)}

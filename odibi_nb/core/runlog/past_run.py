@@ -16,10 +16,10 @@ from odibi_nb.core.model.provenance import OutputWritten
 from odibi_nb.core.model.results import RunResult, TransformationResult
 from odibi_nb.core.runlog.history import LAST, KnownRuns
 from odibi_nb.core.runlog.journal import live_runs, read_journal, runs_folder
-from odibi_nb.core.runlog.journal_lines import PLANNED
+from odibi_nb.core.runlog.journal_lines import planned_rows
+from odibi_nb.core.runlog.record import json_list
 from odibi_nb.core.runlog.recovery import dead_runs, journaled_run
 from odibi_nb.core.text.clock import utc_now
-from odibi_nb.core.text.json import decode_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 Printed = tuple[str, str]
 """The parts of an attempt that only the journal has: its output, and its traceback."""
-_OWN = ("run_id", "project", "env")
 _outputs = msgspec.json.Decoder(tuple[OutputWritten, ...])
 _checks = msgspec.json.Decoder(tuple[CheckResult, ...])
 
@@ -103,35 +102,30 @@ def past_run_in(folder: Path, project: str, env: str) -> PastRun | None:
         return None
     if unreadable and not records:
         return None
-    planned: list[Row] = next((x.get("rows") or [] for x in lines if x["event"] == PLANNED), [])
+    own = [line for line in lines if line.get("transformation_id")]
+    ends = [line for line in own if line.get("record")]
     return PastRun(
         run=run,
         records=records,
-        planned=tuple(dict.fromkeys(row["transformation_id"] for row in planned)),
+        planned=tuple(planned_rows(lines)),
         printed={
             line["transformation_id"]: (line.get("log") or "", line.get("traceback") or "")
-            for line in lines
-            if line.get("record") and line.get("transformation_id")
+            for line in ends
         },
         ended=any(line.get("run_record") for line in lines),
         why={
             line["transformation_id"]: line["why"]
-            for line in lines
-            if line.get("transformation_id") and isinstance(line.get("why"), str)
+            for line in own
+            if isinstance(line.get("why"), str)
         },
-        failed_at={
-            line["transformation_id"]: place_in(line.get("failed_at"))
-            for line in lines
-            if line.get("record") and line.get("transformation_id")
-        },
+        failed_at={line["transformation_id"]: place_in(line.get("failed_at")) for line in ends},
     )
 
 
 def upstream_in(folder: Path) -> dict[str, tuple[str, ...]]:
     """Return the upstream rows of each row of the run in *folder*, by id; {} without its journal."""
-    lines = read_journal(folder)
-    planned: list[Row] = next((x.get("rows") or [] for x in lines if x["event"] == PLANNED), [])
-    return {row["transformation_id"]: tuple(row.get("upstream") or ()) for row in planned}
+    planned = planned_rows(read_journal(folder))
+    return {name: tuple(row.get("upstream") or ()) for name, row in planned.items()}
 
 
 def result_of(
@@ -163,7 +157,7 @@ def result_of(
         end_time=max(start, end),
         duration_seconds=(end - start).total_seconds() if seconds is None else seconds,
         transformations={name: _row(attempts[name], past) for name in _order(past, whole)},
-        warnings=_texts(run.get("warnings")),
+        warnings=[str(text) for text in json_list(run.get("warnings"))],
         records=whole,
         retry_of=run.get("retry_of"),
         rollback_of=run.get("rollback_of"),
@@ -257,11 +251,6 @@ def _run_status(status: str | None) -> RunStatus:
         return RunStatus(status)
     except ValueError:
         return RunStatus.FAILED
-
-
-def _texts(json_text: str | None) -> list[str]:
-    found = _decoded(decode_json, json_text)
-    return [str(text) for text in found] if isinstance(found, list) else []
 
 
 def _decoded(decode: Callable[[str], Any], text: str | None) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.log_columns import RECORD_COLUMNS
 from odibi_nb.core.runlog.lock_owner import identity
 from odibi_nb.core.text.clock import as_time
-from odibi_nb.core.text.json import as_json
+from odibi_nb.core.text.json import as_json, decode_json
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -44,7 +45,7 @@ def run_record(
     A clock that jumps does not change *duration_seconds*. If it is None, the duration is the
     difference between end and start.
     """
-    final = [*{r["transformation_id"]: r["status"] for r in records}.values()]
+    final = Counter({r["transformation_id"]: r["status"] for r in records}.values())
     begun = required_time(start["timestamp"])
     user, host = identity()
     return {
@@ -62,15 +63,10 @@ def run_record(
         "engine": start["engine"],
         "layers": ", ".join(start.get("layers") or []),
         "transformations": start.get("transformations"),
-        **{
-            name: sum(s == value for s in final)
-            for name, value in (
-                ("succeeded", "SUCCESS"),
-                ("failed", "FAILED"),
-                ("skipped", "SKIPPED"),
-                ("cancelled", "CANCELLED"),
-            )
-        },
+        "succeeded": final["SUCCESS"],
+        "failed": final["FAILED"],
+        "skipped": final["SKIPPED"],
+        "cancelled": final["CANCELLED"],
         "options": start.get("options"),
         "plan_hash": start.get("plan_hash"),
         "versions": start.get("versions"),
@@ -80,8 +76,26 @@ def run_record(
         "retry_of": start.get("retry_of"),
         "run_number": start.get("run_number"),
         "rollback_of": start.get("rollback_of"),
-        "unchanged": sum(status == "UNCHANGED" for status in final),
+        "unchanged": final["UNCHANGED"],
     }
+
+
+def json_object(text: Any) -> dict[str, Any]:
+    """Return the JSON object in a column of a record; {} if the column holds none."""
+    try:
+        found = decode_json(text or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def json_list(text: Any) -> list[Any]:
+    """Return the JSON array in a column of a record; [] if the column holds none."""
+    try:
+        found = decode_json(text or "[]")
+    except ValueError:
+        return []
+    return found if isinstance(found, list) else []
 
 
 def unwritten(sink: BaseLogSink, run_id: str, records: list[Row]) -> list[Row]:

@@ -19,8 +19,9 @@ from odibi_nb.core.runlog.journal import (
     set_run_aside,
     taken_over,
 )
-from odibi_nb.core.runlog.journal_lines import PLANNED
+from odibi_nb.core.runlog.journal_lines import planned_rows
 from odibi_nb.core.runlog.record import (
+    json_object,
     make_record,
     required_time,
     run_record,
@@ -33,7 +34,7 @@ from odibi_nb.core.text.json import as_json, decode_json
 from odibi_nb.core.text.redaction import error_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from odibi_nb.core.protocols import BaseLogSink, Row
@@ -66,19 +67,13 @@ class RecoveredRun:
 
     def text(self) -> str:
         """Return a one-line summary for the user."""
-        lost = ""
+        text = f"run {self.run_id} had died; its log is complete now: {self.finished} ended"
         if self.abandoned:
             shown = [*self.abandoned[:SHOWN], *(["…"] if len(self.abandoned) > SHOWN else [])]
-            lost = f", {len(self.abandoned)} ABANDONED: {', '.join(shown)}"
-        torn = ""
+            text += f", {len(self.abandoned)} ABANDONED: {', '.join(shown)}"
         if self.unreadable:
-            lines = counted(self.unreadable, "line")
-            torn = f"; {lines} of its journal could not be read"
-        failed = f"; {'; '.join(self.problems)}" if self.problems else ""
-        return (
-            f"run {self.run_id} had died; its log is complete now: {self.finished} ended"
-            f"{lost}{torn}{failed}"
-        )
+            text += f"; {counted(self.unreadable, 'line')} of its journal could not be read"
+        return "; ".join([text, *self.problems])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +107,9 @@ class _DeadRun:
 
     def is_of(self, project: str, env: str) -> bool:
         return (self.start.get("project"), self.start.get("env")) == (project, env)
+
+    def has_ended(self) -> bool:
+        return any(line.get("run_record") for line in self.lines)
 
 
 def recover(
@@ -150,11 +148,10 @@ def recover(
 
 def _completed_elsewhere(dead: _DeadRun, sinks: Sequence[BaseLogSink]) -> bool:
     """Return True if another machine has completed the log of this run, which did not end by itself."""
-    ended = any(line.get("run_record") for line in dead.lines)
+    if not sinks or dead.has_ended():
+        return False
     try:
-        return (
-            bool(sinks) and not ended and all(s.has_run(str(dead.start["run_id"])) for s in sinks)
-        )
+        return all(sink.has_run(str(dead.start["run_id"])) for sink in sinks)
     except Exception:  # noqa: BLE001  a sink that cannot be read will tell when it is written
         return False
 
@@ -183,14 +180,15 @@ def dead_runs(state_dir: Path, project: str, env: str) -> list[tuple[Row, list[R
 
     Each is returned as the record of the run and the records of its attempts.
     """
-    found = []
+    return [logged_run(run.start, run.lines) for run in _dead_runs(state_dir, project, env)]
+
+
+def _dead_runs(state_dir: Path, project: str, env: str) -> Iterator[_DeadRun]:
     for folder in reversed(open_runs(state_dir)):
         with taken_over(folder) as dead:
             run = _read_dead_run(folder) if dead else None
         if run is not None and run.is_of(project, env):
-            logged, records, abandoned = as_logged(run.start, run.lines)
-            found.append((logged, [*records, *abandoned]))
-    return found
+            yield run
 
 
 def newest_dead_run(state_dir: Path, project: str, env: str) -> tuple[Row, list[Row]] | None:
@@ -218,8 +216,7 @@ def journaled_run(folder: Path) -> tuple[Row, list[Row], list[Row], int]:
     read = _read_dead_run(folder)
     if not read.start:
         return {}, [], read.lines, read.unreadable
-    run, records, abandoned = as_logged(read.start, read.lines)
-    return run, [*records, *abandoned], read.lines, read.unreadable
+    return *logged_run(read.start, read.lines), read.lines, read.unreadable
 
 
 def died(run: Row) -> bool:
@@ -233,25 +230,16 @@ def unfinished_atomic_runs(state_dir: Path, project: str, env: str) -> list[tupl
     Each is returned as the record of the run and the records of its attempts. Their writes must be
     taken back. An atomic run that ended has done that itself.
     """
-    found = []
-    for folder in reversed(open_runs(state_dir)):
-        with taken_over(folder) as dead:
-            run = _read_dead_run(folder) if dead else None
-        if run is None or not run.is_of(project, env) or not is_atomic(run.start):
-            continue
-        if not any(line.get("run_record") for line in run.lines):
-            logged, records, abandoned = as_logged(run.start, run.lines)
-            found.append((logged, [*records, *abandoned]))
-    return found
+    return [
+        logged_run(run.start, run.lines)
+        for run in _dead_runs(state_dir, project, env)
+        if is_atomic(run.start) and not run.has_ended()
+    ]
 
 
 def is_atomic(start: Row) -> bool:
     """Return True if the run of this run_start event is atomic."""
-    try:
-        options = decode_json(start.get("options") or "{}")
-    except ValueError:
-        return False
-    return isinstance(options, dict) and options.get("atomic") is True
+    return json_object(start.get("options")).get("atomic") is True
 
 
 def _read_dead_run(folder: Path) -> _DeadRun:
@@ -310,13 +298,20 @@ def _unreadable(folder: Path, run: _DeadRun, project: str, env: str) -> Unreadab
     return UnreadableRun(run_id=folder.name, reason=reason, moved=set_run_aside(folder))
 
 
-def as_logged(
-    start: Row, lines: list[Row], *, gone: bool = False
-) -> tuple[Row, list[Row], list[Row]]:
+def logged_run(start: Row, lines: list[Row], *, gone: bool = False) -> tuple[Row, list[Row]]:
+    """Return the record of a dead run, and the records of its attempts, as `recover` writes them.
+
+    *gone* is True if the journal was lost with its machine.
+    """
+    run, records, abandoned = _as_logged(start, lines, gone=gone)
+    return run, [*records, *abandoned]
+
+
+def _as_logged(start: Row, lines: list[Row], *, gone: bool) -> tuple[Row, list[Row], list[Row]]:
     """Return the records of a dead run, of its ended attempts, and of its abandoned rows."""
     own = {name: start.get(name) for name in ("run_id", "project", "env")}
     records = [{**line["record"], **own} for line in lines if line.get("record")]
-    planned = _planned(lines)
+    planned = planned_rows(lines)
     abandoned = [_abandoned(line, planned) for line in _running(lines)]
     ended = next((x["run_record"] for x in lines if x.get("run_record")), None)
     if not ended:
@@ -327,7 +322,7 @@ def as_logged(
 
 def _complete(dead: _DeadRun, sinks: Sequence[BaseLogSink], note: str) -> RecoveredRun:
     lines, run_id = dead.lines, str(dead.start["run_id"])
-    run, records, abandoned = as_logged(dead.start, lines, gone=dead.gone)
+    run, records, abandoned = _as_logged(dead.start, lines, gone=dead.gone)
     if note:
         run = {**run, "warnings": as_json([*decode_json(run["warnings"] or "[]"), note])}
     problems = []
@@ -374,19 +369,13 @@ def journaled_states(folder: Path) -> dict[str, str]:
     A row that waits for its first or next attempt is ``WAITING``.
     """
     lines = read_journal(folder)
-    states = dict.fromkeys(_planned(lines), "WAITING")
+    states = dict.fromkeys(planned_rows(lines), "WAITING")
     for line in lines:
         if line.get("record") and line.get("event") != EventType.TRANSFORM_RETRY:
             states[line["record"]["transformation_id"]] = line["record"]["status"]
     for line in _running(lines):
         states[line["transformation_id"]] = Status.RUNNING.value
     return states
-
-
-def _planned(lines: list[Row]) -> dict[str, Row]:
-    """Return the facts of `planned_line` for each id."""
-    rows: list[Row] = next((x.get("rows") or [] for x in lines if x.get("event") == PLANNED), [])
-    return {row["transformation_id"]: row for row in rows}
 
 
 def _never_started(lines: list[Row], start: Row, planned: dict[str, Row], reason: str) -> list[Row]:
@@ -412,7 +401,6 @@ def _never_started(lines: list[Row], start: Row, planned: dict[str, Row], reason
 
 
 def _abandoned(start: Row, planned: dict[str, Row]) -> Row:
-    reason = "the process that ran it ended"
     return make_record(
         {
             **planned.get(start["transformation_id"], {}),
@@ -420,7 +408,7 @@ def _abandoned(start: Row, planned: dict[str, Row]) -> Row:
             "status": Status.ABANDONED.value,
             "start_time": as_time(start.get("timestamp")),
             "error_type": "Abandoned",
-            "error_message": reason,
+            "error_message": "the process that ran it ended",
         }
     )
 
@@ -432,7 +420,6 @@ def _dead_run(start: Row, records: list[Row], abandoned: list[Row]) -> Row:
         start,
         status="failed",
         end_time=max(ends, default=begun),
-        duration_seconds=None,
         records=[*records, *abandoned],
         warnings=[DIED],
     )

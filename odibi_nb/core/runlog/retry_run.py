@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.model.events import DONE
 from odibi_nb.core.model.options import RunOptions
 from odibi_nb.core.planning.plan import nothing_ran
+from odibi_nb.core.runlog.record import json_object
 from odibi_nb.core.text.counts import counted
-from odibi_nb.core.text.json import as_json, decode_json
+from odibi_nb.core.text.json import as_json
 from odibi_nb.core.text.redaction import REDACTED, redact
 from odibi_nb.errors import Problem, did_you_mean
 
@@ -65,7 +66,7 @@ class Repair:
 
     def options(self) -> dict[str, Any]:
         """Return the keywords for `RunOptions`: the options of the run, updated with *given*."""
-        links = [_json(run["options"]) for run in self.chain.runs]
+        links = [json_object(run["options"]) for run in self.chain.runs]
         overrides: dict[str, Any] = {}
         for options in (*links, self.given):
             for name, constants in (options.get("overrides") or {}).items():
@@ -79,11 +80,8 @@ class Repair:
         """Return *plan* with the problems and notices of the retry."""
         problems = [*plan.problems, *self._lost_secrets(plan), *self._strangers(plan)]
         text = f"{plan.selection}; of that " if plan.selection else ""
-        what = (
-            "what failed"
-            if self.only_failed
-            else "the unsuccessful rows and the rows that need them"
-        )
+        unfinished = "the unsuccessful rows and the rows that need them"
+        what = "what failed" if self.only_failed else unfinished
         return replace(
             plan,
             problems=tuple(problems),
@@ -92,26 +90,23 @@ class Repair:
         )
 
     def _lost_secrets(self, plan: RunPlan) -> Iterator[Problem]:
+        secret = f"is a secret, which the log of run {self.run_id} does not store: pass it again"
         for name, constants in self.options()["overrides"].items():
             for path in _redacted(constants, f"overrides.{name}") if name in plan.rows else ():
-                message = (
-                    f"is a secret, which the log of run {self.run_id} does not store: pass it again"
-                )
-                yield Problem(path, message)
+                yield Problem(path, secret)
 
     def _strangers(self, plan: RunPlan) -> Iterator[Problem]:
         for name in self.given.get("overrides") or {}:
             if name not in plan.rows:
                 known = name in self.chain.records
                 hint = ": it is not run again" if known else did_you_mean(name, plan.rows)
-                yield Problem(
-                    f"overrides.{name}", f"no transformation {name!r} in this retry{hint}"
-                )
+                text = f"no transformation {name!r} in this retry{hint}"
+                yield Problem(f"overrides.{name}", text)
 
     def _changes(self, plan: RunPlan) -> Iterator[str]:
         """Yield a notice for each kind of change to the rows since their last run."""
         sources = plan.source_hashes()
-        before = {run["run_id"]: _json(run["versions"]) for run in self.chain.runs}
+        before = {run["run_id"]: json_object(run["versions"]) for run in self.chain.runs}
         given = self.given.get("overrides") or {}
         hashes = plan.config_hashes()
         config, source = [], []
@@ -139,7 +134,7 @@ class Repair:
         )
         given = {k: v for k, v in self.given.items() if k != "confirm" and v not in ((), [], {})}
         own = {*given, *NOT_REUSED}
-        reused = {k: v for k, v in _json(options.recorded()).items() if k not in own}
+        reused = {k: v for k, v in json_object(options.recorded()).items() if k not in own}
         if reused:
             yield f"   with its options {as_json(reused)}"
         if given:
@@ -165,16 +160,7 @@ class Repair:
 
 def options_of(run: Row) -> dict[str, Any]:
     """Return the options in the record of *run*; {} if it has none."""
-    return _json(run.get("options"))
-
-
-def _json(text: Any) -> dict[str, Any]:
-    """Return the JSON object in a column of a run's record; {} if the column holds none."""
-    try:
-        value = decode_json(text or "{}")
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
+    return json_object(run.get("options"))
 
 
 def _redacted(value: Any, path: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ It has neither the rows that run now, nor their output.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from odibi_nb.core.model.events import ENDED, EventType
 from odibi_nb.core.protocols import RECENT_RUNS
@@ -16,10 +16,10 @@ from odibi_nb.core.runlog.followed_run import FollowedRun
 from odibi_nb.core.runlog.history import past_attempts
 from odibi_nb.core.runlog.journal import runs_folder
 from odibi_nb.core.runlog.past_run import PastRun
+from odibi_nb.core.runlog.record import json_list
 from odibi_nb.core.runlog.run_lease import holder, lease_token, request_cancel
 from odibi_nb.core.runlog.shared_runs import begun_in, log_of_ends
 from odibi_nb.core.runlog.writer import FLUSH_SECONDS
-from odibi_nb.core.text.json import decode_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,7 +59,6 @@ class RunElsewhere(FollowedRun):
     Args:
         tables: the tables that the machines share.
         log: the run log in the lake.
-        project: the project of the run.
         env: its environment, with the part of a job that the run runs.
         owner: the run and its process.
         state_dir: the state folder of this machine, which has no journal of the run.
@@ -138,14 +137,14 @@ class RunElsewhere(FollowedRun):
 
 def _attempt_lines(record: Row) -> Iterator[Row]:
     """Return the lines that a journal would have of an attempt."""
-    facts = {**record, "record": record, "attempt": record["attempt"] or 0}
-    facts |= {name: _decoded(record[name]) for name in ("checks", "outputs_written")}
+    facts = {**record, "attempt": record["attempt"] or 0}
+    facts |= {name: json_list(record[name]) for name in ("checks", "outputs_written")}
     if facts["attempt"]:
-        started = {**facts, "timestamp": record["start_time"]}
-        del started["record"]
-        yield {**started, "event": EventType.TRANSFORM_START.value}
+        begun = {"event": EventType.TRANSFORM_START.value, "timestamp": record["start_time"]}
+        yield {**facts, **begun}
     kind = _KINDS.get(record["status"], EventType.TRANSFORM_FAILURE)
-    yield {**facts, "event": kind.value, "timestamp": record["end_time"] or record["start_time"]}
+    ended = {"event": kind.value, "timestamp": record["end_time"] or record["start_time"]}
+    yield {**facts, **ended, "record": record}
 
 
 def _end_line(run: Row) -> Row:
@@ -158,13 +157,5 @@ def _end_line(run: Row) -> Row:
         "layers_executed": (run["layers"] or "").split(", "),
         "duration_seconds": run["duration_seconds"],
         "counts": {name.upper(): run[name] for name in ("failed", "skipped", "cancelled")},
-        "warnings": _decoded(run["warnings"]),
+        "warnings": json_list(run["warnings"]),
     }
-
-
-def _decoded(text: Any) -> list[Any]:
-    try:
-        found = decode_json(text) if text else []
-    except ValueError:
-        return []
-    return found if isinstance(found, list) else []

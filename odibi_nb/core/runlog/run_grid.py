@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.model.events import DONE
-from odibi_nb.core.runlog.unusual import LEAST_RUNS, MOST_RUNS, Usual, past_outcomes, unusual
+from odibi_nb.core.runlog.unusual import LEAST_RUNS, MOST_RUNS, Usual, unusual
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -74,15 +75,14 @@ class RunGrid:
         for line in self.lines:
             for run, cell in zip(self.runs, line.cells, strict=True):
                 if cell is not None:
+                    facts = ("start_time", "duration_seconds", "rows_out")
                     yield {
                         "transformation_id": line.id,
                         "layer": line.layer,
                         "run_id": run["run_id"],
                         "status": cell.status,
                         "attempts": cell.attempts,
-                        "start_time": cell.record.get("start_time"),
-                        "duration_seconds": cell.record.get("duration_seconds"),
-                        "rows_out": cell.record.get("rows_out"),
+                        **{name: cell.record.get(name) for name in facts},
                         "unusual": "; ".join(cell.unusual) or None,
                     }
 
@@ -100,7 +100,8 @@ def run_grid(
     shown = tuple(reversed(runs[:GRID_RUNS]))
     column = {run["run_id"]: number for number, run in enumerate(shown)}
     last: dict[str, dict[int, Row]] = {}
-    for record in past_outcomes(sinks, [*column]):
+    outcomes = next(filter(None, (sink.outcomes([*column]) for sink in sinks)), [])
+    for record in outcomes:
         at = column.get(record["run_id"])
         name = record["transformation_id"]
         if at is None or not name:
@@ -119,13 +120,9 @@ def _line(name: str, found: dict[int, Row], count: int) -> GridLine:
     seconds: list[float] = []
     rows: list[int] = []
     cells: list[GridCell | None] = [None] * count
-    for at in sorted(found):
-        record = found[at]
-        status, took, wrote = (
-            record["status"] or "?",
-            record["duration_seconds"],
-            record["rows_out"],
-        )
+    for at, record in sorted(found.items()):
+        status = record["status"] or "?"
+        took, wrote = record["duration_seconds"], record["rows_out"]
         odd: tuple[str, ...] = ()
         if status == "SUCCESS":
             if len(seconds) >= LEAST_RUNS:
@@ -149,10 +146,7 @@ def with_problems(lines: Iterable[GridLine], most: int) -> tuple[list[GridLine],
         return lines, {}
     bad = sorted((line for line in lines if not line.fine), key=_last_problem, reverse=True)
     kept = {line.id for line in bad[:most]}
-    folded: dict[str, int] = {}
-    for line in lines:
-        if line.id not in kept:
-            folded[line.layer] = folded.get(line.layer, 0) + 1
+    folded = Counter(line.layer for line in lines if line.id not in kept)
     return [line for line in lines if line.id in kept], folded
 
 

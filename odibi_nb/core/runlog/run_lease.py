@@ -27,7 +27,8 @@ import msgspec
 
 from odibi_nb.core.runlog.journal_lines import read_line
 from odibi_nb.core.runlog.lock_owner import decode_owner, has_ended, this_process
-from odibi_nb.core.text.json import as_json, decode_json
+from odibi_nb.core.runlog.record import json_list
+from odibi_nb.core.text.json import as_json
 from odibi_nb.errors import DataError, OdibiError, RunLockedError
 
 if TYPE_CHECKING:
@@ -51,9 +52,6 @@ class RunLease:
 
     Args:
         tables: the tables that the machines share.
-        project: the project.
-        env: the environment.
-        run_id: the run.
         part: the part of a job that the run runs.
         ended: returns True if the run log has the record of the run with an id.
 
@@ -193,16 +191,10 @@ class RunLease:
         known = self.complete | {self.run_id}
         return [one for one in begun_runs(row or {}) if _run_id_of(one) not in known]
 
-    def _values(self, row: Row | None, run_id: str | None = None) -> dict[str, Any]:
+    def _values(self, row: Row | None) -> dict[str, Any]:
         """Return the row of this run, with a counter greater than the counter of *row*."""
         self._beat = 1 + int((row or {}).get("beat") or 0)
-        own = self.run_id if run_id is None else run_id
-        return {
-            "run_id": own,
-            "owner": self._owner if own else "",
-            "beat": self._beat,
-            "cancels": "",
-        }
+        return {"run_id": self.run_id, "owner": self._owner, "beat": self._beat, "cancels": ""}
 
     def _change(self, decide: Callable[[Row | None], Mapping[str, Any] | None]) -> None:
         with self._remedied():
@@ -302,8 +294,8 @@ class RunLease:
             if row is None or row["run_id"] != self.run_id:
                 return None
             unended = self._unended(row) + ([dict(self._texts)] if self._texts["start"] else [])
-            texts = {"start": "", "plan": "", "unended": as_json(unended)}
-            return {**self._values(row, run_id=""), **texts}
+            ended = {"run_id": "", "owner": "", "start": "", "plan": ""}
+            return {**self._values(row), **ended, "unended": as_json(unended)}
 
         if not self.logged:
             with contextlib.suppress(OdibiError):
@@ -317,9 +309,8 @@ class RunLease:
             f"{_named(row)} is in progress on another machine; wait for it, or watch it: odibi watch {row['run_id']}; "
             f"or end it: odibi cancel {row['run_id']}"
         )
-        return RunLockedError(
-            self._where, [f"{what}; or take its place: odibi run --force (force=True)"]
-        )
+        force = "or take its place: odibi run --force (force=True)"
+        return RunLockedError(self._where, [f"{what}; {force}"])
 
 
 def lease_env(env: str, part: str) -> str:
@@ -371,15 +362,24 @@ def held_lease(
         yield
         return
     lease.acquire(force=force, say=say, wait=wait)
+    try:
+        with beating(lease.beat_on, "odibi-lease"):
+            yield
+    finally:
+        lease.release()
+
+
+@contextlib.contextmanager
+def beating(beat_on: Callable[[threading.Event], None], thread: str) -> Iterator[None]:
+    """Call *beat_on* on a *thread* of its own inside the block. Its argument is set at the end."""
     done = threading.Event()
-    heart = threading.Thread(target=lease.beat_on, args=(done,), name="odibi-lease", daemon=True)
+    heart = threading.Thread(target=beat_on, args=(done,), name=thread, daemon=True)
     heart.start()
     try:
         yield
     finally:
         done.set()
         heart.join()
-        lease.release()
 
 
 def request_cancel(
@@ -395,10 +395,8 @@ def request_cancel(
             return None
         cancels = [*_ids(row["cancels"]), transformation_id]
         # The counter stays: a request is no sign of life of the run.
-        return {
-            **{name: row[name] for name in ("run_id", "owner", "beat")},
-            "cancels": as_json(cancels),
-        }
+        own = {name: row[name] for name in ("run_id", "owner", "beat")}
+        return {**own, "cancels": as_json(cancels)}
 
     tables.change_lease(project, env, decide)
     return asked
@@ -408,16 +406,12 @@ def holder(row: Row | None) -> Owner | None:
     """Return the run that holds the lease *row* and is not known to be dead, and its process; None without one."""
     if row is None or not row["run_id"] or _is_dead(row):
         return None
-    return decode_owner(str(row["owner"] or "").encode())
+    return _owner_of(row)
 
 
 def begun_runs(row: Row) -> list[Row]:
     """Return ``start`` and ``plan`` of each run that the lease *row* contains, the newest last."""
-    try:
-        found = decode_json(row.get("unended") or "[]")
-    except ValueError:
-        found = []
-    runs = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    runs = [one for one in json_list(row.get("unended")) if isinstance(one, dict)]
     own = {name: row.get(name) for name in ("start", "plan")}
     return [*runs, *([own] if own["start"] else [])]
 
@@ -433,7 +427,7 @@ def lease_token(row: Row | None) -> tuple[str, int]:
 
 
 def _named(row: Row) -> str:
-    owner = decode_owner(str(row["owner"] or "").encode())
+    owner = _owner_of(row)
     if owner is None:
         return f"run {row['run_id']}"
     return f"run {owner.run_id} (process {owner.pid} on {owner.host}, by {owner.user}, since {owner.since})"
@@ -441,14 +435,14 @@ def _named(row: Row) -> str:
 
 def _is_dead(row: Row) -> bool:
     """Return True if the process of the run in *row* has certainly ended."""
-    owner = decode_owner(str(row["owner"] or "").encode())
+    owner = _owner_of(row)
     return owner is not None and has_ended(owner, _held) is True
+
+
+def _owner_of(row: Row) -> Owner | None:
+    return decode_owner(str(row["owner"] or "").encode())
 
 
 def _ids(text: Any) -> list[str]:
     """Return the row ids in the column ``cancels``; none if another version wrote a different form."""
-    try:
-        found = decode_json(text) if text else []
-    except ValueError:
-        return []
-    return [item for item in found if isinstance(item, str)] if isinstance(found, list) else []
+    return [item for item in json_list(text) if isinstance(item, str)]

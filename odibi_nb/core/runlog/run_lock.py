@@ -50,7 +50,7 @@ from odibi_nb.core.runlog.lock_owner import (
     this_process,
     write_owner,
 )
-from odibi_nb.core.runlog.run_lease import held_lease
+from odibi_nb.core.runlog.run_lease import beating, held_lease
 from odibi_nb.errors import RunLockedError
 
 if TYPE_CHECKING:
@@ -399,14 +399,9 @@ def run_lock(
 ) -> Iterator[RunLock]:
     """Hold the lock of *project* and *env* inside the block. The block must call `RunLock.beat`.
 
-    Args:
-        state_dir: the folder of journals and locks.
-        project: the project.
-        env: the environment.
-        run_id: the run that takes the lock.
-        force: True to take the lock from a run that holds it.
-        say: called with a message, for example that taking the lock will take a while.
-        wait: waits for a number of seconds, or raises an exception that ends the waiting.
+    With *force*, the run takes the lock from a run that holds it. *say* gets messages, for example that
+    taking the lock will take a while. *wait* waits for a number of seconds, or raises an exception that ends
+    the waiting.
 
     Raises:
         RunLockedError: if another run holds the lock. The message names the run and the remedy.
@@ -451,27 +446,12 @@ def exclusively(
             ) as lock,
         ):
             lock.lease = lease
-            return _exclusively(lock, interrupts, do, force=force, say=say)
+            with (
+                beating(lock.beat_on, "odibi-heartbeat"),
+                held_lease(lease, force=force, say=say, wait=interrupts.sleep),
+            ):
+                return do(lock, interrupts)
     finally:
         for path in made:  # a run that did not begin leaves no empty folders
             with contextlib.suppress(OSError):
                 path.rmdir()
-
-
-def _exclusively(
-    lock: RunLock,
-    interrupts: InterruptsHeldBack,
-    do: Callable[[RunLock, InterruptsHeldBack], Result],
-    *,
-    force: bool,
-    say: Callable[[str], None],
-) -> Result:
-    done = threading.Event()
-    heart = threading.Thread(target=lock.beat_on, args=(done,), name="odibi-heartbeat", daemon=True)
-    heart.start()
-    try:
-        with held_lease(lock.lease, force=force, say=say, wait=interrupts.sleep):
-            return do(lock, interrupts)
-    finally:
-        done.set()
-        heart.join()

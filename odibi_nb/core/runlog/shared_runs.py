@@ -8,7 +8,7 @@ from odibi_nb.core.model.events import EventType
 from odibi_nb.core.protocols import BaseLogSink
 from odibi_nb.core.runlog.history import newest_first, past_attempts
 from odibi_nb.core.runlog.journal_lines import PLANNED, read_line
-from odibi_nb.core.runlog.recovery import as_logged, is_atomic
+from odibi_nb.core.runlog.recovery import is_atomic, logged_run
 from odibi_nb.core.runlog.run_lease import begun_runs
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 RUNNING = "running"
 """Status of a run that has begun and may still be in progress."""
 Start = tuple["Row", list["Row"]]
-"""The start of a run, and the lines that its journal would have, as `as_logged` takes them."""
+"""The start of a run, and the lines that its journal would have, as `logged_run` takes them."""
 
 
 def has_ended(sinks: Sequence[BaseLogSink], run_id: str) -> bool:
@@ -80,7 +80,7 @@ def unlogged(
 def begun_in(lease: Row | None, project: str) -> list[tuple[Row, Row]]:
     """Return the start and the planned rows of the runs in *lease*, oldest first."""
     found = []
-    for one in [] if lease is None else begun_runs(lease):
+    for one in begun_runs(lease or {}):
         start = read_line(str(one.get("start") or ""))
         if start is not None and start.get("timestamp") and start.get("run_id"):
             planned = read_line(str(one.get("plan") or "")) or {"event": PLANNED, "rows": []}
@@ -90,12 +90,9 @@ def begun_in(lease: Row | None, project: str) -> list[tuple[Row, Row]]:
 
 def unfinished_elsewhere(starts: Sequence[Start]) -> list[tuple[Row, list[Row]]]:
     """Return the atomic runs among *starts*, as `unfinished_atomic_runs` does."""
-    found = []
-    for start, lines in reversed(starts):
-        if is_atomic(start):
-            logged, records, abandoned = as_logged(start, lines, gone=True)
-            found.append((logged, [*records, *abandoned]))
-    return found
+    return [
+        logged_run(start, lines, gone=True) for start, lines in reversed(starts) if is_atomic(start)
+    ]
 
 
 def open_runs_elsewhere(
@@ -109,7 +106,7 @@ def open_runs_elsewhere(
     runs = []
     for lease in tables.leases(project, env):
         for start, lines in unlogged(lease, project, sinks):
-            run, _, _ = as_logged(start, lines, gone=True)
+            run, _ = logged_run(start, lines, gone=True)
             if lease["run_id"] == run["run_id"]:
                 run = {**run, "status": RUNNING, "end_time": None, "warnings": None}
                 run["duration_seconds"] = None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from odibi_nb.core.model.results import RunResult
-    from odibi_nb.core.protocols import BaseLogSink, Measures, Row
+    from odibi_nb.core.protocols import BaseLogSink, Measures
 
 LEAST_RUNS = 5
 """Number of successes from which a row has a usual."""
@@ -173,15 +173,6 @@ def with_unusual(result: RunResult, usual: Mapping[str, Usual]) -> RunResult:
         for name, one in result.transformations.items()
     }
     return replace(result, transformations=judged)
-
-
-def past_outcomes(sinks: Sequence[BaseLogSink], run_ids: Sequence[str]) -> list[Row]:
-    """Return the short records of the runs *run_ids*, oldest first, from the first sink that has any."""
-    for sink in sinks:
-        found = sink.outcomes(run_ids)
-        if found:
-            return found
-    return []
 
 
 def _median_and_limit(values: Sequence[float], factor: float) -> tuple[float | None, float]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from odibi_nb.core.runlog.journal import any_open_run
 from odibi_nb.core.runlog.recovery import (
     RecoveredRun,
-    as_logged,
     dead_runs,
+    logged_run,
     recover,
     recover_elsewhere,
     unfinished_atomic_runs,
@@ -76,8 +76,7 @@ class RunRecovery:
             return []
         if self.notifier is not None:
             for start, lines in reversed(starts):
-                run, records, abandoned = as_logged(start, lines, gone=True)
-                self.notifier.on_dead_run(run, [*records, *abandoned])
+                self.notifier.on_dead_run(*logged_run(start, lines, gone=True))
         notes = self._take_back(unfinished_elsewhere(starts))
         found = recover_elsewhere(starts, self.sinks(), notes)
         lease.complete |= {run.run_id for run in found if not run.problems}

@@ -10,7 +10,6 @@ from odibi_nb.core.model.transformation import JSON_COLUMNS, SEED_COLUMNS
 from odibi_nb.core.text.json import as_json
 from odibi_nb.errors import Problem
 from odibi_nb.sources.row_formats.row_format import (
-    COLUMNS,
     KNOWN,
     Revision,
     RowFormat,
@@ -18,7 +17,7 @@ from odibi_nb.sources.row_formats.row_format import (
     decoded_row,
     unknown_columns,
 )
-from odibi_nb.sources.upsert import columns_twice
+from odibi_nb.sources.upsert import COLUMNS, columns_twice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,9 +50,9 @@ class CsvRows(RowFormat):
             problems += _check_header(header)
             if problems:
                 return [], problems
-            for cells, first, _ in _records(reader):
-                line = first + 1
-                if not any(cell.strip() for cell in cells):
+            for record in _records(reader):
+                cells, line = record.cells, record.first + 1
+                if record.blank:
                     continue
                 if len(cells) != len(header):
                     message = f"expected {len(header)} cells, as the header has, found {len(cells)}"

@@ -101,7 +101,10 @@ class JsonRows(RowFormat):
         space = _space_before(parts[-1]) if parts else "\n  "
         flat = bool(parts) and "\n" not in parts[-1].value
         indent = space.rpartition("\n")[2]
-        kept += [f"{space}{_new_row(row, indent, flat=flat)}" for row in revision.inserts]
+        kept += [
+            f"{space}{_on_one_line(row) if flat else _on_lines(row, indent)}"
+            for row in map(in_order, revision.inserts)
+        ]
         if revision.inserts and not parts and "\n" not in tail:
             tail = "\n"
         return f"{text[: begin + 1]}{','.join(kept)}{tail}{text[end:]}"
@@ -165,12 +168,10 @@ def _revised(text: str, old: Any, new: Any, indent: str) -> str:
         for part in parts
         if part.key in new
     ]
-    space = _space_before(parts[-1])
-    if not space and kept:
-        space = " "
-    inside = space.rpartition("\n")[2] if "\n" in space else indent
+    inside = _indent_of(parts[-1], indent)
+    space = _space_before(parts[-1]) or (" " if kept else "")
     kept += [
-        f"{space}{json.dumps(key, ensure_ascii=False)}: {_rendered(value, inside)}"
+        f"{space}{_on_one_line(key)}: {_rendered(value, inside)}"
         for key, value in new.items()
         if key not in old
     ]
@@ -185,27 +186,23 @@ def _indent_of(part: _Part, indent: str) -> str:
 
 def _rendered(value: Any, indent: str, *, flat: bool = False) -> str:
     """Return *value* as JSON text that follows a text with *indent*; on one line if it is short."""
-    line = json.dumps(value, ensure_ascii=False)
+    line = _on_one_line(value)
     if flat or len(line) <= MAX_LINE or not isinstance(value, (dict, list)) or not value:
         return line
+    return _on_lines(value, indent)
+
+
+def _on_one_line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _on_lines(value: dict[str, Any] | list[Any], indent: str) -> str:
+    """Return *value* as JSON text with at least one line for each of its items."""
     deeper = f"{indent}  "
     if isinstance(value, dict):
-        items = [
-            f"{json.dumps(key, ensure_ascii=False)}: {_rendered(item, deeper)}"
-            for key, item in value.items()
-        ]
+        items = [f"{_on_one_line(key)}: {_rendered(x, deeper)}" for key, x in value.items()]
     else:
         items = [_rendered(item, deeper) for item in value]
     opening, closing = "{}" if isinstance(value, dict) else "[]"
     inside = f",\n{deeper}".join(items)
     return f"{opening}\n{deeper}{inside}\n{indent}{closing}"
-
-
-def _new_row(row: Row, indent: str, *, flat: bool) -> str:
-    """Return the text of a new row, with one line for each column; if *flat*, with one line for the whole row."""
-    row = in_order(row)
-    if flat:
-        return json.dumps(row, ensure_ascii=False)
-    deeper = f"{indent}  "
-    items = (f'{deeper}"{name}": {_rendered(value, deeper)}' for name, value in row.items())
-    return "{\n" + ",\n".join(items) + f"\n{indent}}}"

@@ -8,21 +8,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 from odibi_nb.core.model.transformation import (
     ALIASES,
     JSON_COLUMNS,
-    OPTIONAL_COLUMNS,
-    SEED_COLUMNS,
     enabled_from,
     why_not_json,
 )
 from odibi_nb.core.text.json import TwinKeyError, decode_config
 from odibi_nb.errors import Problem, did_you_mean
-from odibi_nb.sources.upsert import canonical_names, columns_twice
+from odibi_nb.sources.upsert import COLUMNS, canonical_names, columns_twice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from odibi_nb.core.protocols import Row
 
-COLUMNS = (*SEED_COLUMNS, *OPTIONAL_COLUMNS)
 KNOWN = frozenset((*COLUMNS, *ALIASES))
 
 
@@ -36,9 +33,9 @@ class Revision:
         inserts: the new rows, to add after the last row.
     """
 
-    updates: Mapping[int, Row] = field(default_factory=dict)
-    deletes: frozenset[int] = frozenset()
-    inserts: Sequence[Row] = ()
+    updates: dict[int, Row] = field(default_factory=dict)
+    deletes: set[int] = field(default_factory=set)
+    inserts: list[Row] = field(default_factory=list)
 
 
 class RowFormat(Protocol):

@@ -22,7 +22,7 @@ from odibi_nb.sources.row_formats.row_format import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from odibi_nb.core.protocols import Row
 
@@ -65,7 +65,7 @@ class TomlRows(RowFormat):
         return [text.count("\n", 0, found.start()) + 1 for found in _HEADER.finditer(text)]
 
     def write(self, rows: Sequence[Row]) -> str:
-        return self.revise("", Revision(inserts=rows))
+        return self.revise("", Revision(inserts=[*rows]))
 
     def revise(self, text: str, revision: Revision) -> str:
         """Return *text* with *revision* applied. Comments and order stay."""
@@ -112,29 +112,37 @@ def _blocks(text: str) -> tuple[str, list[_Block]]:
     blocks: list[_Block] = []
     before = text[: starts[0]]
     for start, end in itertools.pairwise([*starts, len(text)]):
-        body, tail = _without_tail(text[start:end])
-        lines = before.splitlines(keepends=True)
-        above = len(lines)
-        while above and lines[above - 1].lstrip().startswith("#"):
-            above -= 1
-        blocks.append(_Block("".join(lines[:above]), "".join(lines[above:]), body))
+        body, tail = _split(text[start:end], lambda line: not line.strip() or _is_comment(line))
+        blocks.append(_Block(*_split(before, _is_comment), body))
         before = tail
     blocks[-1] = blocks[-1]._replace(tail=before)
     return "", blocks
 
 
-def _without_tail(text: str) -> tuple[str, str]:
-    """Split *text* before its last blank lines and comments, and return both parts."""
+def _split(text: str, in_tail: Callable[[str], bool]) -> tuple[str, str]:
+    """Split *text* before its last lines that are *in_tail*, and return both parts."""
     lines = text.splitlines(keepends=True)
     end = len(lines)
-    while end and (not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#")):
+    while end and in_tail(lines[end - 1]):
         end -= 1
     return "".join(lines[:end]), "".join(lines[end:])
 
 
+def _is_comment(line: str) -> bool:
+    return line.lstrip().startswith("#")
+
+
 def _revised_body(body: str, columns: Row) -> str:
     document = _tomlkit().parse(body)
-    _set(document[TABLE][0], columns)
+    table = document[TABLE][0]
+    own = {column_of(name): name for name in table}
+    for column, value in columns.items():
+        name = own.get(column, column)
+        if value is None:
+            table.pop(name, None)
+        else:
+            new = like_before(column, value, table.unwrap().get(name))
+            _revise(table, name, _without_null(column, new))
     return str(document.as_string())
 
 
@@ -142,7 +150,7 @@ def _new_body(row: Row) -> str:
     tomlkit = _tomlkit()
     table = tomlkit.table()
     for name, value in in_order(row).items():
-        table.add(name, _new_value(name, value))
+        table.add(name, _inline(_without_null(name, value)))
     tables = tomlkit.aot()
     tables.append(table)
     return str(tomlkit.document().add(TABLE, tables).as_string())
@@ -153,19 +161,6 @@ def _tomlkit() -> Any:
         return import_late("tomlkit")
     except ModuleNotFoundError as exc:
         raise EngineNotAvailableError("writing TOML", "toml", exc.name) from exc
-
-
-def _set(table: Any, columns: Mapping[str, Any]) -> None:
-    own = {column_of(name): name for name in table}
-    for column, value in columns.items():
-        name = own.get(column, column)
-        if value is None:
-            table.pop(name, None)
-            continue
-        new = like_before(column, value, table.unwrap().get(name))
-        if column in JSON_COLUMNS and _has_null(new):
-            new = as_json(new)
-        _revise(table, name, new)
 
 
 def _revise(table: Any, name: str, new: Any) -> None:
@@ -184,8 +179,8 @@ def _revise(table: Any, name: str, new: Any) -> None:
             _revise(table[name], key, value)
 
 
-def _new_value(name: str, value: Any) -> Any:
-    return as_json(value) if name in JSON_COLUMNS and _has_null(value) else _inline(value)
+def _without_null(column: str, value: Any) -> Any:
+    return as_json(value) if column in JSON_COLUMNS and _has_null(value) else value
 
 
 def _inline(value: Any) -> Any:
