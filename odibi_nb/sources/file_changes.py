@@ -124,7 +124,7 @@ def note_writer(state_dir: Path, writings: Sequence[Writing]) -> None:
 def last_writer(state_dir: Path, path: Path, data: bytes) -> str:
     """Name the last writer of *path*, whose content is *data*, for the message of a conflict."""
     writer = None
-    with contextlib.suppress(msgspec.MsgspecError, ValueError):
+    with contextlib.suppress(msgspec.MsgspecError, ValueError, RecursionError):
         writer = msgspec.json.decode(read_regular(state_dir / NOTE, MAX_NOTE) or b"", type=_Writer)
     if writer is not None and writer.files.get(str(path)) == _digest(data):
         who = f"{writer.user} on {writer.host} (process {writer.pid}) at {writer.at}"

@@ -286,6 +286,7 @@ def test_another_programs_write_is_never_lost(tmp_path, monkeypatch):
     assert [r["layer"] for r in registry.export()] == ["Gold_1", "Gold_1", "Silver_1"]
     read = tuple(registry.export())
     path.write_text(path.read_text().replace("Gold_1", "Bronze"))
+    next(tmp_path.rglob("registry_writer.json")).write_text('{"x":' * 5_000)
     late_edit = Edit(rows=(row("A", layer="Silver_2"),), read=read)
     message = the_error(lambda: registry.change(late_edit))
     assert "it was 'Gold_1', it is now 'Bronze'" in message

@@ -18,6 +18,7 @@ from odibi_nb.core.rehearsal.bisection import commit_text, maker_text
 from odibi_nb.core.rehearsal.past_attempts import FAILED, SUCCESS, attempts_of
 from odibi_nb.core.rehearsal.past_inputs import difference
 from odibi_nb.core.runlog.attempt_logs import newest_attempts
+from odibi_nb.core.runlog.record import function_hashes
 from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.json import as_json
 from odibi_nb.core.text.redaction import error_text, redact, redact_text
@@ -188,8 +189,7 @@ class _Comparison:
         """Yield a difference of the function's own source, which older logs have."""
         key = "{module}.{function}@{engine}"
         hashes = [
-            a.versions().get("functions", {}).get(key.format_map(a.record))
-            for a in (self.before, self.after)
+            function_hashes(a.run).get(key.format_map(a.record)) for a in (self.before, self.after)
         ]
         if None in hashes:
             self.unknown.append("code: the run log has no hash of it")

@@ -17,6 +17,7 @@ from odibi_nb.core.model.provenance import (
     UnversionedTable,
 )
 from odibi_nb.core.runlog.history import LAST, RUNS_SEARCHED, past_attempts, past_runs
+from odibi_nb.core.runlog.record import json_object
 from odibi_nb.core.text.json import decode_json
 from odibi_nb.errors import ConfigurationError, did_you_mean
 
@@ -70,23 +71,16 @@ class PastAttempt:
 
     def overridden(self) -> list[str]:
         """Return the names of the row's constants that the run replaced."""
+        overrides = json_object(self.run.get("options")).get("overrides") or {}
         try:
-            overrides = decode_json(self.run.get("options") or "{}").get("overrides") or {}
             return sorted(overrides.get(self.record["transformation_id"]) or {})
-        except (ValueError, AttributeError):
+        except (AttributeError, TypeError):  # the record of another version
             return []
-
-    def versions(self) -> dict[str, Any]:
-        """Return the versions of packages in the run, by name, and the hashes of its functions' sources."""
-        try:
-            found = decode_json(self.run.get("versions") or "{}")
-        except ValueError:
-            return {}
-        return found if isinstance(found, dict) else {}
 
     def packages(self) -> dict[str, str]:
         """Return the versions of the packages in the run, by name."""
-        return {n: v for n, v in self.versions().items() if isinstance(v, str) and v}
+        versions = json_object(self.run.get("versions"))
+        return {name: v for name, v in versions.items() if isinstance(v, str) and v}
 
     def tables(self) -> dict[str, TableVersion | UnversionedTable]:
         """Return the tables that the attempt read, itself or by queries, by key."""

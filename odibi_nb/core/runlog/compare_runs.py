@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from odibi_nb.core.runlog.history import LAST, KnownRuns
-from odibi_nb.core.runlog.record import json_object
+from odibi_nb.core.runlog.record import function_hashes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,16 +65,10 @@ def compare_runs(
     before, after = (
         {r["transformation_id"]: r for r in ordered if r["run_id"] == run["run_id"]} for run in pair
     )
-    sources = _sources(pair[0]), _sources(pair[1])
+    sources = function_hashes(pair[0]), function_hashes(pair[1])
     names = dict.fromkeys(record["transformation_id"] for record in attempts)
     rows = [_row(name, before.get(name, {}), after.get(name, {}), sources) for name in names]
     return Comparison(pair, rows)
-
-
-def _sources(run: Row) -> dict[str, str]:
-    """Return the hash of each function's source, from the record of *run*."""
-    found = json_object(run["versions"]).get("functions")
-    return found if isinstance(found, dict) else {}
 
 
 def _row(name: str, before: Row, after: Row, sources: tuple[dict[str, str], dict[str, str]]) -> Row:

@@ -258,7 +258,7 @@ def read_counted(folder: Path) -> tuple[list[dict[str, Any]], int]:
     path = folder / "journal.jsonl"
     lines: list[dict[str, Any]] = []
     unreadable = 0
-    if is_in_the_way(path) or not path.exists():
+    if is_in_the_way(path):
         return lines, unreadable
     with contextlib.suppress(OSError), path.open("rb") as file:
         while raw := file.readline(MOST_LINE):

@@ -98,6 +98,12 @@ def json_list(text: Any) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
+def function_hashes(run: Row) -> dict[str, Any]:
+    """Return the hash of the source of each function, from the record of *run*, by the function's key."""
+    found = json_object(run.get("versions")).get("functions")
+    return found if isinstance(found, dict) else {}
+
+
 def unwritten(sink: BaseLogSink, run_id: str, records: list[Row]) -> list[Row]:
     """Return the *records* that *sink* does not have yet."""
     written = sink.written(run_id)

@@ -21,6 +21,7 @@ from odibi_nb.core.runlog.journal import (
 )
 from odibi_nb.core.runlog.journal_lines import planned_rows
 from odibi_nb.core.runlog.record import (
+    json_list,
     json_object,
     make_record,
     required_time,
@@ -30,7 +31,7 @@ from odibi_nb.core.runlog.record import (
 )
 from odibi_nb.core.text.clock import as_time
 from odibi_nb.core.text.counts import counted
-from odibi_nb.core.text.json import as_json, decode_json
+from odibi_nb.core.text.json import as_json
 from odibi_nb.core.text.redaction import error_text
 
 if TYPE_CHECKING:
@@ -221,7 +222,7 @@ def journaled_run(folder: Path) -> tuple[Row, list[Row], list[Row], int]:
 
 def died(run: Row) -> bool:
     """Return True if the process of *run* died before the run ended. *run* is its record."""
-    return DIED in decode_json(run["warnings"] or "[]")
+    return DIED in json_list(run["warnings"])
 
 
 def unfinished_atomic_runs(state_dir: Path, project: str, env: str) -> list[tuple[Row, list[Row]]]:
@@ -324,7 +325,7 @@ def _complete(dead: _DeadRun, sinks: Sequence[BaseLogSink], note: str) -> Recove
     lines, run_id = dead.lines, str(dead.start["run_id"])
     run, records, abandoned = _as_logged(dead.start, lines, gone=dead.gone)
     if note:
-        run = {**run, "warnings": as_json([*decode_json(run["warnings"] or "[]"), note])}
+        run = {**run, "warnings": as_json([*json_list(run["warnings"]), note])}
     problems = []
     for sink in sinks:
         acknowledged = [

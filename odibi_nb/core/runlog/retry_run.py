@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.model.events import DONE
 from odibi_nb.core.model.options import RunOptions
 from odibi_nb.core.planning.plan import nothing_ran
-from odibi_nb.core.runlog.record import json_object
+from odibi_nb.core.runlog.record import function_hashes, json_object
 from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.json import as_json
 from odibi_nb.core.text.redaction import REDACTED, redact
@@ -106,7 +106,7 @@ class Repair:
     def _changes(self, plan: RunPlan) -> Iterator[str]:
         """Yield a notice for each kind of change to the rows since their last run."""
         sources = plan.source_hashes()
-        before = {run["run_id"]: json_object(run["versions"]) for run in self.chain.runs}
+        before = {run["run_id"]: function_hashes(run) for run in self.chain.runs}
         given = self.given.get("overrides") or {}
         hashes = plan.config_hashes()
         config, source = [], []
@@ -116,7 +116,7 @@ class Repair:
                 continue
             if name not in given and record["config_hash"] not in (None, hashes[name]):
                 config.append(name)
-            old = (before[record["run_id"]].get("functions") or {}).get(row.function_key)
+            old = before[record["run_id"]].get(row.function_key)
             if old and old != sources.get(row.function_key):
                 source.append(name)
         for what, names in (("registry rows", config), ("functions", source)):

@@ -185,7 +185,7 @@ def test_equal_sources_of_older_logs_are_no_cause(log):
     assert found(log.turn(then=sources("1"), now=sources("1"))) == []
 
 
-@pytest.mark.parametrize("text", ["{}", "torn {", "[1]"])
+@pytest.mark.parametrize("text", ["{}", "torn {", "[1]", '{"functions": 7}'])
 def test_logs_without_any_hash_say_so(log, text):
     """If the log has no hash of the code, or a damaged one, the code is named as unknown."""
     without = {"versions": text, "code_hash": None}

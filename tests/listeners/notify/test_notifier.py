@@ -447,6 +447,19 @@ def test_rows_of_another_machine_are_in_the_message_about_its_run(notified, rece
     assert web.bodies[-1]["facts"]["A"] == "KeyError: 'ghi'"
 
 
+@pytest.mark.parametrize("warnings", ["oops", "3", "null", "[" * 5_000, None])
+def test_a_dead_run_with_damaged_warnings_keeps_no_next_run_from_starting(
+    notified, receiver, warnings
+):
+    """A journal's record of a dead run is untrusted. Without readable warnings, the run has not died."""
+    web = receiver()
+    p = notified(webhook(web), row("A", broken))
+    notifier = make_notifier(p.orchestrator().place())
+    notifier.on_dead_run({"run_id": "R", "status": "failed", "warnings": warnings}, [])
+    assert notifier.finish() == []
+    assert "run_abandoned" not in [body["event"] for body in web.bodies]
+
+
 def test_two_processes_send_a_message_once(notified, receiver):
     """Only the process that holds the channel sends a message."""
     web = receiver()
