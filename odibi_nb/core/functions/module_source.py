@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 Chain = tuple[str, ...]
 """A dotted name, such as ``("helpers", "clean", "to_utc")``."""
@@ -47,32 +47,6 @@ class Imported(NamedTuple):
     attribute: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Uses:
-    """Names that some code uses.
-
-    Attributes:
-        chains: the dotted names, including local variables.
-        imported: the names that import statements in the code bind, with their targets. A name has
-            several if the code chooses one, as in ``try: import a except ImportError: import b``.
-        imports: the targets of these statements, without the imports under ``if TYPE_CHECKING``.
-        modules: modules that the code imports by their name as text, or with ``from … import *``.
-        whole: True if the code can reach every name of its module.
-        anything: True if the code can load any module.
-        called: the first names of the calls in the code.
-        given_context: the names of the functions that get a variable called ``context``.
-    """
-
-    chains: frozenset[Chain]
-    imported: dict[str, tuple[Imported, ...]]
-    imports: tuple[Imported, ...]
-    modules: tuple[str, ...]
-    whole: bool
-    anything: bool
-    called: frozenset[str]
-    given_context: tuple[Chain, ...] = ()
-
-
 @dataclass(frozen=True, eq=False)
 class Unit:
     """One top-level statement of a module.
@@ -103,7 +77,7 @@ class Unit:
     @cached_property
     def uses(self) -> Uses:
         """The names that the statement uses."""
-        return uses_of([self.node], self.package)
+        return Uses(self.node, self.package)
 
     @property
     def is_import(self) -> bool:
@@ -121,14 +95,6 @@ class Unit:
         found = getattr(self.node, "decorator_list", ())
         chains = (_chain(one.func if isinstance(one, ast.Call) else one) for one in found)
         return frozenset(chain[0] for chain in chains if chain)
-
-    def spans(self, line: int) -> bool:
-        """Return True if the statement, its decorators included, has the line *line*."""
-        first = min(
-            [self.node.lineno, *(d.lineno for d in getattr(self.node, "decorator_list", ()))]
-        )
-        last: int = self.node.end_lineno or self.node.lineno
-        return bool(first <= line <= last)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +123,7 @@ class ModuleSource:
         units = tuple(
             _unit(node, lines, package)
             for node in ast.parse(self.text).body
-            if not _is_text(node) and not _only_as_script(node)
+            if not is_text(node) and not _only_as_script(node)
         )
         object.__setattr__(self, "units", units)
 
@@ -200,17 +166,27 @@ class ModuleSource:
 
     def at_line(self, line: int) -> Unit | None:
         """Return the statement with the line *line*."""
-        return next((unit for unit in self.units if unit.spans(line)), None)
+        spans = (u for u in self.units if first_line(u.node) <= line <= (u.node.end_lineno or 0))
+        return next(spans, None)
 
     def chosen(self, line: int) -> str:
         """Return the text of the function at *line* that an ``if`` or ``try`` defines; "" for others."""
         unit = self.at_line(line)
         for node in () if unit is None or unit.is_definition else ast.walk(unit.node):
-            if isinstance(node, (*_DEFINITIONS, ast.Lambda)):
-                decorators = getattr(node, "decorator_list", ())
-                if line == min([node.lineno, *(d.lineno for d in decorators)]):
-                    return ast.unparse(node)
+            if isinstance(node, (*_DEFINITIONS, ast.Lambda)) and line == first_line(node):
+                return ast.unparse(node)
         return ""
+
+
+def first_line(node: ast.stmt | ast.Lambda) -> int:
+    """Return the line on which *node* begins, with its decorators."""
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(d.lineno for d in decorators)])
+
+
+def is_text(node: ast.stmt) -> bool:
+    """Return True if *node* is only a constant, such as a docstring."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def is_importer(chain: Chain) -> bool:
@@ -223,34 +199,32 @@ def hash_of(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-def uses_of(nodes: Iterable[ast.AST], package: str) -> Uses:
-    """Return the names that *nodes*, code of a module in *package*, use."""
-    finder = _Finder(package)
-    for node in nodes:
-        finder.visit(node)
-    return Uses(
-        chains=frozenset(finder.chains),
-        imported={name: tuple(targets) for name, targets in finder.imported.items()},
-        imports=tuple(finder.imports),
-        modules=tuple(finder.modules),
-        whole=finder.whole,
-        anything=finder.anything,
-        called=frozenset(finder.called),
-        given_context=tuple(sorted(finder.given_context)),
-    )
+class Uses(ast.NodeVisitor):
+    """Names that a statement of a module in *package* uses.
 
+    Attributes:
+        chains: the dotted names, including local variables.
+        imported: the names that import statements in the code bind, with their targets. A name has
+            several if the code chooses one, as in ``try: import a except ImportError: import b``.
+        imports: the targets of these statements, without the imports under ``if TYPE_CHECKING``.
+        modules: modules that the code imports by their name as text, or with ``from … import *``.
+        whole: True if the code can reach every name of its module.
+        anything: True if the code can load any module.
+        called: the first names of the calls in the code.
+        given_context: the names of the functions that get a variable called ``context``.
+    """
 
-class _Finder(ast.NodeVisitor):
-    def __init__(self, package: str) -> None:
-        self.package = package
+    def __init__(self, node: ast.stmt, package: str) -> None:
         self.chains: set[Chain] = set()
         self.imported: dict[str, list[Imported]] = {}
         self.imports: list[Imported] = []
-        self._runs = True
         self.modules: dict[str, None] = {}
+        self.whole = self.anything = False
         self.called: set[str] = set()
         self.given_context: set[Chain] = set()
-        self.whole = self.anything = False
+        self._package = package
+        self._runs = True
+        self.visit(node)
 
     def visit_Name(self, node: ast.Name) -> None:
         self._found((node.id,))
@@ -322,7 +296,7 @@ class _Finder(ast.NodeVisitor):
         level = len(name) - len(name.lstrip("."))
         if not level:
             return name
-        parts = self.package.split(".") if self.package else []
+        parts = self._package.split(".") if self._package else []
         base = parts[: len(parts) - level + 1]
         return ".".join([*base, *filter(None, [name.lstrip(".")])])
 
@@ -359,13 +333,9 @@ class _Bare(ast.NodeTransformer):
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         super().generic_visit(node)
-        if isinstance(node, _DEFINITIONS) and node.body and _is_text(node.body[0]):
+        if isinstance(node, _DEFINITIONS) and node.body and is_text(node.body[0]):
             node.body = node.body[1:] or [ast.Pass()]
         return node
-
-
-def _is_text(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def _only_as_script(node: ast.stmt) -> bool:
@@ -377,8 +347,7 @@ def _only_as_script(node: ast.stmt) -> bool:
 
 
 def _unit(node: ast.stmt, lines: list[str], package: str) -> Unit:
-    first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
-    text = "\n".join(lines[first - 1 : node.end_lineno])
+    text = "\n".join(lines[first_line(node) - 1 : node.end_lineno])
     names = frozenset(_bound(node))
     return Unit(node, names, _has_effect(node), text, package)
 
@@ -417,7 +386,7 @@ def _has_effect(node: ast.stmt) -> bool:
         return False
     if isinstance(node, _COMPOUND):
         inner = [part for part in ast.walk(node) if isinstance(part, ast.stmt) and part is not node]
-        return any(not _is_text(part) and _has_effect(part) for part in inner)
+        return any(not is_text(part) and _has_effect(part) for part in inner)
     if isinstance(node, (ast.Assign, ast.AnnAssign)):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         return any(_is_effect_target(target) for target in targets)

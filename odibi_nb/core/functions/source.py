@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.functions.module_source import first_line
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -93,11 +95,6 @@ def definitions(tree: ast.Module) -> Iterator[Definition]:
 
 def _names_in(definition: Definition) -> set[str]:
     return {node.id for node in ast.walk(definition) if isinstance(node, ast.Name)}
-
-
-def first_line(definition: Definition) -> int:
-    """Return the line of the first decorator, or of the ``def``."""
-    return min([definition.lineno, *(d.lineno for d in definition.decorator_list)])
 
 
 def text_of(definition: Definition, lines: list[str]) -> str:
