@@ -39,6 +39,7 @@ from odibi_nb.core.functions.module_source import (
     hash_of,
     is_importer,
 )
+from odibi_nb.core.functions.modules import is_one_of
 from odibi_nb.core.functions.project_sources import ProjectSources, UnclearSourceError
 from odibi_nb.core.functions.sibling_modules import plain_name
 from odibi_nb.core.text.json import as_json
@@ -46,7 +47,7 @@ from odibi_nb.core.text.redaction import redact
 from odibi_nb.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _PACKAGE = "odibi_nb"
 _READY_MADE = ("odibi_nb.ingest", "odibi_nb.sql", "odibi_nb.concatenation")
@@ -72,19 +73,9 @@ _BUILTIN = (
 _MADE_BY_PYTHON = frozenset(
     {
         *("__dict__", "__weakref__", "__module__", "__doc__", "__firstlineno__", "__slots__"),
-        *(
-            "__static_attributes__",
-            "__dataclass_params__",
-            "__dataclass_fields__",
-            "__annotate_func__",
-        ),
-        *(
-            "__annotations_cache__",
-            "_abc_impl",
-            "__abstractmethods__",
-            "__hash__",
-            "__match_args__",
-        ),
+        *("__static_attributes__", "__dataclass_params__", "__dataclass_fields__"),
+        *("__annotate_func__", "__annotations_cache__", "_abc_impl", "__abstractmethods__"),
+        *("__hash__", "__match_args__"),
     }
 )
 """Attributes of a class that follow from the others."""
@@ -369,7 +360,7 @@ class _Walk:
     def _unwritten(self, source: ModuleSource, name: str) -> None:
         """Add a value of the module that no statement of its text binds, as after ``exec``."""
         value = vars(self.sources.loaded(source.name) or types.SimpleNamespace()).get(name)
-        own = any(f"global {name}" in unit.text for unit in source.units)
+        own = _sets_global(source, name)
         if value is None or own or name.startswith("__") or isinstance(value, types.ModuleType):
             return
         self.value(value, f"{source.name}.{name}")
@@ -434,7 +425,7 @@ class _Walk:
 
     def _imported_from_us(self, target: Imported) -> None:
         full = f"{target.module}.{target.attribute}" if target.attribute else target.module
-        if any(full == name or full.startswith(name + ".") for name in _READY_MADE):
+        if is_one_of(full, _READY_MADE):
             self._ready_made(full)
 
     # -- values in memory ----------------------------------------------------------------------
@@ -456,15 +447,14 @@ class _Walk:
             else:
                 self._held(value, label)
             return
-        written, literal = _literal(units)
+        written, literal = _literal_of(units[0].node if len(units) == 1 else None)
         if literal and _same(written, value):
             return
         if isinstance(value, (dict, list, set)):
-            self._code_in(value, f"{source.name}.{name}")
+            self._code_in(value, label)
         if literal and isinstance(written, (dict, list, set)) and not written:
             return  # a cache that functions fill
-        own = any(f"global {name}" in unit.text for unit in source.units)  # such as a counter
-        if not own:
+        if not _sets_global(source, name):  # such as a counter
             self._held(value, f"{label} (value)")
 
     def _attributes(self, source: ModuleSource, cls: type, units: list[Unit]) -> None:
@@ -500,7 +490,6 @@ class _Walk:
             self._later(functools.partial(self._hold, value, name))
 
     def _hold(self, value: Any, name: str) -> None:
-        home = plain_name(str(getattr(type(value), "__module__", "") or ""))
         if len(self._alive) > _MAX_OBJECTS:
             self.unclear["it reaches too many objects in memory"] = None
         elif _is_plain(value):
@@ -516,9 +505,10 @@ class _Walk:
             self._add(name, f"{name} = {plain_name(value.__module__)}.{value.__qualname__}")
             self._class(value, name)
         else:
-            self._hold_object(value, name, home)
+            self._hold_object(value, name)
 
-    def _hold_object(self, value: Any, name: str, home: str) -> None:
+    def _hold_object(self, value: Any, name: str) -> None:
+        home = _home_of(type(value))
         if isinstance(value, _CONTAINERS):
             pairs = value.items() if hasattr(value, "items") else enumerate([*value])
             for key, item in [*pairs]:
@@ -610,7 +600,7 @@ class _Walk:
             self._add(f"{name} (arguments)", counted, "")
 
     def _object(self, value: Any, name: str) -> None:
-        home = plain_name(str(getattr(type(value), "__module__", "") or ""))
+        home = _home_of(type(value))
         if isinstance(value, _BUILTIN):
             self._add(name, f"{name} = {getattr(value, '__qualname__', name)}")
         elif isinstance(value, logging.Logger) or type(value).__name__ in {
@@ -682,27 +672,24 @@ class _Walk:
         wrapped = getattr(fn, "__wrapped__", None)
         if callable(wrapped):
             self.value(wrapped, name)
-        if home == _PACKAGE or home.startswith(_PACKAGE + "."):
-            if home in _READY_MADE:
-                self._ready_made(home)
-        else:
-            source = self.sources.find(home) if _has_file(fn.__code__) else None
-            if source is not None:
-                self._function_of(source, fn)
-            elif not _has_file(fn.__code__):
-                if not self._cell(fn, name):
-                    self.unclear[f"the source of {name} cannot be found"] = None
-            else:
-                self._add(name, f"{name} = {home}.{fn.__qualname__}")
+        if home in _READY_MADE:
+            self._ready_made(home)
+        elif home.partition(".")[0] != _PACKAGE:
+            self._text_of(fn, name, home)
         self._enclosed(fn, name)
+
+    def _text_of(self, fn: types.FunctionType, name: str, home: str) -> None:
+        if not _has_file(fn.__code__):
+            if not self._cell(fn, name):
+                self.unclear[f"the source of {name} cannot be found"] = None
+        elif (source := self.sources.find(home)) is not None:
+            self._function_of(source, fn)
+        else:
+            self._add(name, f"{name} = {home}.{fn.__qualname__}")
 
     def _enclosed(self, fn: types.FunctionType, name: str) -> None:
         """Add the values that belong to the function object and not to its text."""
-        for variable, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=False):
-            try:
-                content = cell.cell_contents
-            except ValueError:  # not set yet
-                continue
+        for variable, content in _closure_of(fn):
             self.value(content, f"{name}.{variable}")
         if "<locals>" in fn.__qualname__ or fn.__qualname__ == "<lambda>":
             for i, default in enumerate(fn.__defaults__ or ()):
@@ -764,6 +751,10 @@ class _Walk:
         self._imported(Imported(module), chain[1:])
 
 
+def _home_of(cls: type) -> str:
+    return plain_name(str(getattr(cls, "__module__", "") or ""))
+
+
 def _accessors(value: Any) -> list[Any]:
     """Return the functions of a property, or the value itself."""
     if isinstance(value, property):
@@ -788,12 +779,13 @@ def _has_file(code: types.CodeType) -> bool:
     return not name.startswith("<") and "ipykernel_" not in name and pathlib.Path(name).is_file()
 
 
-def _literal(units: list[Unit]) -> tuple[Any, bool]:
-    """Return the value of the only assignment of a literal, and True; else None and False."""
-    return _literal_of(units[0].node if len(units) == 1 else None)
+def _sets_global(source: ModuleSource, name: str) -> bool:
+    """Return True if a function of the module may assign to its global *name*."""
+    return any(f"global {name}" in unit.text for unit in source.units)
 
 
 def _literal_of(node: ast.stmt | None) -> tuple[Any, bool]:
+    """Return the value that the statement *node* assigns, and True if it is a literal; else None and False."""
     value = getattr(node, "value", None)
     if isinstance(node, (ast.Assign, ast.AnnAssign)) and value is not None:
         try:
@@ -827,16 +819,19 @@ def _slots(cls: type) -> list[str]:
     return [name for some in names for name in ([some] if isinstance(some, str) else some)]
 
 
-def _values_of(fn: types.FunctionType) -> list[tuple[str, Any]]:
-    """Return the variables of a function's closure and its default arguments, by their names."""
-    found = []
+def _closure_of(fn: types.FunctionType) -> Iterator[tuple[str, Any]]:
+    """Yield the variables of a function's closure."""
     for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=False):
         with contextlib.suppress(ValueError):  # not set yet
-            found.append((name, cell.cell_contents))
+            yield name, cell.cell_contents
+
+
+def _values_of(fn: types.FunctionType) -> list[tuple[str, Any]]:
+    """Return the variables of a function's closure and its default arguments, by their names."""
     defaults = fn.__defaults__ or ()
     names = fn.__code__.co_varnames[: fn.__code__.co_argcount]
-    found += zip(names[len(names) - len(defaults) :], defaults, strict=False)
-    return [*found, *(fn.__kwdefaults__ or {}).items()]
+    named = zip(names[len(names) - len(defaults) :], defaults, strict=False)
+    return [*_closure_of(fn), *named, *(fn.__kwdefaults__ or {}).items()]
 
 
 def _is_plain(value: Any, depth: int = 100) -> bool:

@@ -93,7 +93,7 @@ class Unit:
     def decorators(self) -> frozenset[str]:
         """The first names of the decorators of a definition."""
         found = getattr(self.node, "decorator_list", ())
-        chains = (_chain(one.func if isinstance(one, ast.Call) else one) for one in found)
+        chains = (chain_of(one.func if isinstance(one, ast.Call) else one) for one in found)
         return frozenset(chain[0] for chain in chains if chain)
 
 
@@ -230,7 +230,7 @@ class Uses(ast.NodeVisitor):
         self._found((node.id,))
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
-        chain = _chain(node)
+        chain = chain_of(node)
         if chain is None:
             self._found_last(node.attr)
             self.visit(node.value)
@@ -238,7 +238,7 @@ class Uses(ast.NodeVisitor):
             self._found(chain)
 
     def visit_Call(self, node: ast.Call) -> None:
-        chain = _chain(node.func)
+        chain = chain_of(node.func)
         self.called.add(chain[0] if chain else "")
         if any(_names_context(x) for x in (*node.args, *(k.value for k in node.keywords))):
             self.given_context.add(chain or ("", ""))
@@ -320,7 +320,8 @@ def _names_context(node: ast.expr) -> bool:
     return isinstance(inner, ast.Name) and inner.id == "context"
 
 
-def _chain(node: ast.AST) -> Chain | None:
+def chain_of(node: ast.AST) -> Chain | None:
+    """Return the dotted name that *node* is; None for other code."""
     names: list[str] = []
     while isinstance(node, ast.Attribute):
         names.append(node.attr)

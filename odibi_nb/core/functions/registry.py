@@ -11,7 +11,12 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.functions.modules import FunctionNotFoundError, ModuleLoader, import_module
+from odibi_nb.core.functions.modules import (
+    FunctionNotFoundError,
+    ModuleLoader,
+    import_module,
+    is_one_of,
+)
 from odibi_nb.core.functions.sibling_modules import plain_name
 from odibi_nb.core.model.transformation import READY_MADE
 from odibi_nb.core.text.spark_errors import is_no_session
@@ -224,11 +229,7 @@ def module_allowed(module: str, prefixes: Sequence[str]) -> bool:
     Without prefixes, all modules are allowed. The ready-made `odibi_nb.ingest` and `odibi_nb.sql` are
     always allowed.
     """
-    if module in READY_MADE:
-        return True
-    return not prefixes or any(
-        module == p or module.startswith(p.rstrip(".") + ".") for p in prefixes
-    )
+    return module in READY_MADE or not prefixes or is_one_of(module, prefixes)
 
 
 def accepted_keywords(fn: Callable[..., Any]) -> tuple[str, ...]:
