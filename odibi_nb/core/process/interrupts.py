@@ -33,19 +33,17 @@ class InterruptsHeldBack:
     def __init__(self) -> None:
         self._before: Any = None
         self._outer: dict[int, Any] = {}
-        self._installed = False
         self._open = False
         self._pending = False
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.getsignal(signal.SIGINT)
             # None: the handler was not installed from Python, so it could not be restored.
-            self._installed = self._before is not None
-            if self._installed:
-                self._outer = {int(signal.SIGINT): self._before}
-                signal.signal(signal.SIGINT, self._interrupted)
-                _outside.append(self._outer)
+            self._before = signal.getsignal(signal.SIGINT)
+        if self._before is not None:
+            self._outer = {int(signal.SIGINT): self._before}
+            signal.signal(signal.SIGINT, self._interrupted)
+            _outside.append(self._outer)
         return self
 
     def __exit__(
@@ -54,7 +52,7 @@ class InterruptsHeldBack:
         exc: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not self._installed:
+        if self._before is None:
             return
         _outside.remove(self._outer)
         signal.signal(signal.SIGINT, self._before)
@@ -173,4 +171,8 @@ def _forget_in_child() -> None:
     _let_signals_through()
 
 
-at_fork(before=_hold_signals, in_child=_forget_in_child, in_parent=_let_signals_through)
+at_fork(
+    before=_hold_signals,
+    after_in_child=_forget_in_child,
+    after_in_parent=_let_signals_through,
+)

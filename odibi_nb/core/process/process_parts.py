@@ -6,7 +6,6 @@ Only what is Python's own is here. Options of libraries, such as pandas', are le
 from __future__ import annotations
 
 import builtins
-import contextlib
 import gc
 import io
 import locale
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Part(NamedTuple):
-    """One part: *read* returns it, and *restore* sets it to a value that *read* returned."""
+    """One part: *read* returns it, and *restore* sets it to a value that *read* returned, or raises."""
 
     read: Callable[[], Any]
     restore: Callable[[Any], object]
@@ -41,12 +40,6 @@ def _folder() -> str | None:
         return os.getcwd()  # noqa: PTH109  a path is not needed, and takes 5 µs more
     except OSError:  # it was removed
         return None
-
-
-def _to_folder(before: str | None) -> None:
-    if before is not None:
-        with contextlib.suppress(OSError):  # the folder was removed during the run
-            os.chdir(before)
 
 
 def _filters() -> tuple[list[Any], tuple[Any, ...]]:
@@ -65,12 +58,6 @@ def _locale() -> str | None:
         return locale.setlocale(locale.LC_ALL)
     except locale.Error:
         return None
-
-
-def _set_locale(before: str | None) -> None:
-    if before is not None:
-        with contextlib.suppress(locale.Error):
-            locale.setlocale(locale.LC_ALL, before)
 
 
 _FUNCTIONS_OF = (builtins, sys, time, os, io, random, warnings, threading)
@@ -138,8 +125,8 @@ def _set_settings(before: list[tuple[str, str, Any]]) -> None:
 
 def new_threads() -> tuple[Any, Any]:
     """Return the tracer and the profiler that new threads get."""
-    names = "_trace_hook", "_profile_hook"
-    return tuple(getattr(threading, name) for name in names)
+    hooks: Any = threading
+    return hooks._trace_hook, hooks._profile_hook  # noqa: SLF001  Python has no function for them
 
 
 def set_new_threads(before: tuple[Any, Any]) -> None:
@@ -242,9 +229,9 @@ def _limit_parts() -> list[Part]:
 _LIMITS = tuple(f"RLIMIT_{name}" for name in ("NOFILE", "AS", "FSIZE", "DATA", "STACK", "CORE"))
 
 PARTS = (
-    Part(_folder, _to_folder),
+    Part(_folder, os.chdir),
     Part(_filters, _set_filters),
-    Part(_locale, _set_locale),
+    Part(_locale, lambda before: locale.setlocale(locale.LC_ALL, before)),
     Part(_settings, _set_settings),
     Part(_variables, _add_variables),
     Part(lambda: (time.tzname, os.environ.get("TZ")), _set_time_zone),
