@@ -35,8 +35,7 @@ def decode_json(text: str | bytes | bytearray) -> Any:
         return decoded if len(text) <= 2 * MAX_DEPTH else not_too_deep(decoded)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         pass
-    raw = text.encode(errors="surrogatepass") if isinstance(text, str) else bytes(text)
-    raw = raw.removeprefix(_BYTE_ORDER_MARK)
+    raw = _encoded(text).removeprefix(_BYTE_ORDER_MARK)
     try:
         raw.decode()
         return not_too_deep(msgspec.json.decode(raw))
@@ -55,6 +54,10 @@ def decode_json(text: str | bytes | bytearray) -> Any:
         elif "truncated" in message:
             message = f"JSON is malformed: it ends too early ({_place(raw, len(raw))})"
         raise ValueError(message) from exc
+
+
+def _encoded(text: str | bytes | bytearray) -> bytes:
+    return text.encode(errors="surrogatepass") if isinstance(text, str) else bytes(text)
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> None:
@@ -92,28 +95,23 @@ def decode_config(text: str | bytes | bytearray) -> Any:
         return decoded
     if text.count(colon) <= keys:  # nearly always: no key of the text is lost
         return decoded
-    raw = text.encode(errors="surrogatepass") if isinstance(text, str) else bytes(text)
+    raw = _encoded(text)
+    bare = raw.removeprefix(_BYTE_ORDER_MARK)
     # Nearly always equal: a duplicate key makes the text longer than the encoded value.
-    if _ENCODER.encode(decoded) == msgspec.json.format(
-        raw.removeprefix(_BYTE_ORDER_MARK), indent=-1
-    ):
+    if _ENCODER.encode(decoded) == msgspec.json.format(bare, indent=-1):
         return decoded
     try:
-        _TWIN_FINDER.decode(raw.decode("utf-8-sig"))
+        _TWIN_FINDER.decode(bare.decode())
     except (ValueError, RecursionError):  # this parser also refuses some numbers
-        twins = [*_twin_keys(raw.removeprefix(_BYTE_ORDER_MARK))]
-        if twins:
-            shown_twins = [
-                f"key {shown(key)} occurs twice: {_place(raw, first)} and {_place(raw, second)}"
-                for key, first, second in twins[:MAX_TWINS]
-            ]
-            more = len(twins) - MAX_TWINS
-            rest = (
-                [f"and {counted(more, 'more key is', 'more keys are')} that occur twice"]
-                if more > 0
-                else []
-            )
-            raise TwinKeyError("; ".join([*shown_twins, *rest])) from None
+        twins = [*_twin_keys(bare)]
+        lines = [
+            f"key {shown(key)} occurs twice: {_place(raw, first)} and {_place(raw, second)}"
+            for key, first, second in twins[:MAX_TWINS]
+        ]
+        if (more := len(twins) - MAX_TWINS) > 0:
+            lines.append(f"and {counted(more, 'more key is', 'more keys are')} that occur twice")
+        if lines:
+            raise TwinKeyError("; ".join(lines)) from None
     return decoded
 
 

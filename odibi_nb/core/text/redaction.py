@@ -74,6 +74,7 @@ _SCHEME = re.compile(
 # looks generated, or if the line begins with the word as in a configuration file.
 _WORDS = re.compile(r"[A-Za-z]{1,40}[ \t.,;]")
 _TYPE_LETTERS = "sbioASOF"
+_NEWLINE = re.compile(r"\n")
 _NO_SPACE = re.compile(r"\S")
 _COUNT = re.compile(r"\d{1,9}(?![\w.])")
 _END_OF_HEADER = re.compile(r"[\n'\"]|$")
@@ -375,7 +376,7 @@ def _whole(text: str, start: int) -> list[tuple[int, int]]:
         return [(start, block.end())]
     entity = _ENTITY.match(text, start)
     if entity is not None:
-        line_ends = _end_of_line(text, start)
+        line_ends = _end(_NEWLINE, text, start)
         ends = text.find(entity[0], entity.end(), line_ends)
         return [(entity.end(), line_ends if ends < 0 else ends)]
     bracket = _BRACKET.match(text, start)
@@ -384,11 +385,6 @@ def _whole(text: str, start: int) -> list[tuple[int, int]]:
         return _quoted(text, opening)
     scheme = _SCHEME.match(text, start)
     return [(start, _end_of_word(text, scheme.end() if scheme else start))]
-
-
-def _end_of_line(text: str, start: int) -> int:
-    found = text.find("\n", start)
-    return len(text) if found < 0 else found
 
 
 def _quoted(text: str, opening: re.Match[str]) -> list[tuple[int, int]]:
@@ -429,15 +425,14 @@ def _end_of_word(text: str, start: int) -> int:
             if not depth and _CLOSES.match(text, at):
                 break
             depth -= bool(depth)
-        elif sign == "\n" or ((not depth and sign in "\"'`&;,") or (not depth and sign.isspace())):
+        elif sign == "\n" or (not depth and (sign in "\"'`&;," or sign.isspace())):
             break
-        elif depth and sign in "\"'`":
+        elif sign in "\"'`":
             opening = _OPENING.match(text, at)
             assert opening is not None
             at = _end_of_string(text, opening)
-            if not text.startswith(opening["quote"], at):
-                continue
-            at += len(opening["quote"])
+            if text.startswith(opening["quote"], at):
+                at += len(opening["quote"])
             continue
         at = part.end()
     return at
@@ -487,10 +482,8 @@ def _redacted(value: Any, key: str, seen: dict[int, Any], depth: int) -> Any:
 
 def _hide_value_of_pair(found: dict[Any, Any]) -> None:
     """Hide the value in ``{"name": "password", "value": …}``, a pair as headers and settings have it."""
-    names = [
-        found[key] for key in ("name", "key", "Name", "Key") if isinstance(found.get(key), str)
-    ]
-    if any(map(is_secret_name, names)):
+    names = map(found.get, ("name", "key", "Name", "Key"))
+    if any(isinstance(name, str) and is_secret_name(name) for name in names):
         for key in {"value", "Value"} & found.keys():
             found[key] = REDACTED if found[key] else found[key]
 

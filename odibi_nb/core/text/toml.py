@@ -16,8 +16,6 @@ else:
 _PLACE = re.compile(r"\(at line (\d+), column \d+\)$")
 _TWICE = ("Cannot overwrite", "Cannot declare", "Duplicate")
 """The first words of the parser's messages about a duplicate key or table."""
-
-
 MAX_PARTS = 100
 """The most parts of a dotted key, as many as JSON may have levels. The parser's time grows with their square."""
 _ENDS_KEY = re.compile(r"[=,{}\[\]#]")
