@@ -31,6 +31,7 @@ from odibi_nb.core.functions.sibling_modules import (
     origin_of,
     plain_name,
     plain_spec,
+    value_of,
 )
 from odibi_nb.core.model.transformation import READY_MADE
 from odibi_nb.core.process.import_state import search_path
@@ -153,15 +154,12 @@ class ModuleLoader:
         """
         with self._lock:
             before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-            outer = None
             try:
                 reloaded = self.prepare()
-                outer = self._planning.set(self._spaces[self.folder])
-                with modules_of(self._spaces[self.folder]):
+                space = self._spaces[self.folder]
+                with value_of(self._planning, space), modules_of(space):
                     yield reloaded
             finally:
-                if outer is not None:
-                    self._planning.reset(outer)
                 sys.dont_write_bytecode = before
                 self.remember()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dis
-import functools
 import hashlib
 import inspect
 import threading
@@ -18,6 +17,7 @@ from odibi_nb.core.functions.modules import (
     is_one_of,
 )
 from odibi_nb.core.functions.sibling_modules import plain_name
+from odibi_nb.core.functions.source import innermost
 from odibi_nb.core.model.transformation import READY_MADE
 from odibi_nb.core.text.spark_errors import is_no_session
 from odibi_nb.errors import did_you_mean
@@ -39,8 +39,6 @@ class Registered:
     """A registered function; *module* is the name that it is registered under, its own or another."""
 
     module: str
-    name: str
-    engine: str
     fn: Callable[..., Any]
     metadata: Mapping[str, Any]
 
@@ -83,7 +81,7 @@ class FunctionRegistry:
             for home in {module or own, own}:
                 by_owner = self._entries.setdefault((home, name, engine), {})
                 by_owner.pop(owner, None)  # so that the newest entry is the last one
-                by_owner[owner] = Registered(home, name, engine, fn, metadata)
+                by_owner[owner] = Registered(home, fn, metadata)
 
     def unregister(self, name: str, engine: str, module: str | None = None) -> bool:
         """Remove *name* for *engine* from *module* or from all modules; return True if it existed."""
@@ -243,11 +241,10 @@ def accepted_keywords(fn: Callable[..., Any]) -> tuple[str, ...]:
         ValueError: if *fn* has required parameters that no keyword fills, or if a call would not run
             its body, as for an async function or a generator.
     """
-    plain = _innermost(fn)
-    while hasattr(plain, CONTEXT_PARAM) and hasattr(
-        plain, "__wrapped__"
-    ):  # our own wrapper passes all arguments on
-        plain = _innermost(plain.__wrapped__)
+    plain = innermost(fn)
+    # Our own wrapper passes all arguments on.
+    while hasattr(plain, CONTEXT_PARAM) and hasattr(plain, "__wrapped__"):
+        plain = innermost(plain.__wrapped__)
     if inspect.iscoroutinefunction(plain):
         raise ValueError("it is async, and the runner does not await functions: use def")
     if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
@@ -328,7 +325,7 @@ def returns_frames(fn: Callable[..., Any]) -> bool:
 
     For a wrapper, return False, because its annotation is only a copy of the wrapped function's.
     """
-    plain = _innermost(fn)
+    plain = innermost(fn)
     if hasattr(plain, "__wrapped__"):
         return False
     try:
@@ -339,12 +336,12 @@ def returns_frames(fn: Callable[..., Any]) -> bool:
 
 def returns_nothing(fn: Callable[..., Any]) -> bool:
     """Return True if the code of *fn*, or of a function that it wraps, can only return None."""
-    plain: Any = _innermost(fn)
+    plain: Any = innermost(fn)
     while plain is not None:
         code = getattr(plain, "__code__", None)
         if code is not None and _only_none(code):
             return True
-        plain = _innermost(getattr(plain, "__wrapped__", None))
+        plain = innermost(getattr(plain, "__wrapped__", None))
     return False
 
 
@@ -363,21 +360,14 @@ def _only_none(code: CodeType) -> bool:
 def source_hash(fn: Callable[..., Any]) -> str:
     """Return 16 hex digits that change with the source text of *fn*; "" without source text."""
     try:
-        source = inspect.getsource(inspect.unwrap(_innermost(fn)))
+        source = inspect.getsource(inspect.unwrap(innermost(fn)))
     except (OSError, TypeError, SyntaxError, ValueError):
         return ""
     return hashlib.blake2b(source.encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 
-def _innermost(fn: Any) -> Any:
-    """Return *fn* without the partials around it."""
-    while isinstance(fn, functools.partial):
-        fn = fn.func
-    return fn
-
-
 def _module_of(fn: Any) -> str:
-    return str(getattr(_innermost(fn), "__module__", None) or "")
+    return str(getattr(innermost(fn), "__module__", None) or "")
 
 
 def resolving_with_session(

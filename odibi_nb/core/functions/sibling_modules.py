@@ -38,6 +38,7 @@ from odibi_nb.core.process.import_state import search_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
 __path__: list[str] = []  # makes this module a package; `Finder` finds the modules below it
 
@@ -61,13 +62,18 @@ _running: contextvars.ContextVar[ModuleSpace | None] = contextvars.ContextVar(
 
 
 @contextlib.contextmanager
-def modules_of(space: ModuleSpace | None) -> Iterator[None]:
-    """Let libraries that the code in the block calls find the modules of *space* by their names."""
-    token = _running.set(space)
+def value_of(variable: contextvars.ContextVar[Any], value: Any) -> Iterator[None]:
+    """Let *variable* have *value* in the block."""
+    token = variable.set(value)
     try:
         yield
     finally:
-        _running.reset(token)
+        variable.reset(token)
+
+
+def modules_of(space: ModuleSpace | None) -> AbstractContextManager[None]:
+    """Let libraries that the code in the block calls find the modules of *space* by their names."""
+    return value_of(_running, space)
 
 
 class ModuleSpace:
@@ -145,14 +151,9 @@ class ModuleSpace:
             Path(place).is_relative_to(folder) for place in places if place for folder in others
         )
 
-    @contextlib.contextmanager
-    def asking(self) -> Iterator[None]:
+    def asking(self) -> AbstractContextManager[None]:
         """Let imports in the block find this project's plain names in its folder."""
-        token = _asking.set(self)
-        try:
-            yield
-        finally:
-            _asking.reset(token)
+        return value_of(_asking, self)
 
     def import_module(self, name: str, package: str | None = None) -> types.ModuleType:
         """Import like ``importlib.import_module``, but search the project first."""

@@ -44,9 +44,7 @@ class FunctionSource:
 
 def source_of(fn: Callable[..., Any]) -> FunctionSource | None:
     """Return the source of *fn*; None if it has no file, or if the file no longer contains it."""
-    while isinstance(fn, functools.partial):
-        fn = fn.func
-    fn = inspect.unwrap(fn)
+    fn = inspect.unwrap(innermost(fn))
     code = getattr(fn, "__code__", None)
     file = Path(getattr(code, "co_filename", ""))
     try:
@@ -61,6 +59,13 @@ def source_of(fn: Callable[..., Any]) -> FunctionSource | None:
         return None
     nearest = min(found, key=lambda d: abs(first_line(d) - code.co_firstlineno))
     return FunctionSource(name=name, file=file, line=first_line(nearest), module_text=text)
+
+
+def innermost(fn: Any) -> Any:
+    """Return *fn* without the partials around it."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    return fn
 
 
 def with_helpers(source: FunctionSource) -> str:

@@ -60,8 +60,11 @@ def _locale() -> str | None:
         return None
 
 
-_FUNCTIONS_OF = (builtins, sys, time, os, io, random, warnings, threading)
-_CLASSES = (threading.Thread, ThreadPoolExecutor, logging.Logger)
+_FUNCTIONS_OF: tuple[Any, ...] = (
+    *(builtins, sys, time, os, io, random, warnings, threading),
+    *(threading.Thread, ThreadPoolExecutor, logging.Logger),
+)
+"""Modules and classes whose functions rows replace in experiments."""
 _SETTINGS: dict[str, tuple[str, ...]] = {
     "sys": ("stdin", "argv", "__stdin__", "__stdout__", "__stderr__"),
     "os": ("environ",),
@@ -75,36 +78,34 @@ _NOT_HERE = frozenset({"stdout", "stderr", "last_type"})
 
 
 class Functions:
-    """The functions and classes of Python's own modules, some of which rows replace in experiments."""
+    """The functions and classes of Python's own modules and classes, as they are now."""
 
     def __init__(self) -> None:
-        self._places = (*_FUNCTIONS_OF, *_CLASSES)
-        self._kept = [
-            {
+        self._kept = {
+            place: {
                 name: value
                 for name, value in vars(place).items()
                 if callable(value) and name not in _NOT_HERE
             }
-            for place in self._places
-        ]
-        self._seen = [[*vars(place).values()] for place in self._places]
+            for place in _FUNCTIONS_OF
+        }
+        self._seen = {place: [*vars(place).values()] for place in _FUNCTIONS_OF}
 
     def put_back(self) -> None:
         """Put back the functions that were replaced or deleted."""
-        for number, place in enumerate(self._places):
-            present = vars(place)
-            if self._is_as_seen(number):
+        for place, kept in self._kept.items():
+            if self._is_as_seen(place):
                 continue
-            for name, value in self._kept[number].items():
-                now = present.get(name)
+            for name, value in kept.items():
+                now = vars(place).get(name)
                 if now is not value and not getattr(now, "of_odibi_nb", False):
                     setattr(place, name, value)
-            self._seen[number] = [*vars(place).values()]
+            self._seen[place] = [*vars(place).values()]
 
-    def _is_as_seen(self, number: int) -> bool:
+    def _is_as_seen(self, place: Any) -> bool:
         """Return True nearly always, and in a tenth of the time that a look at the names takes."""
         try:
-            return [*vars(self._places[number]).values()] == self._seen[number]
+            return [*vars(place).values()] == self._seen[place]
         except Exception:  # noqa: BLE001  two other values, such as DataFrames, that cannot be compared
             return False
 
