@@ -258,19 +258,15 @@ class Uses(ast.NodeVisitor):
         self.generic_visit(node)
         self._runs = before
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
-        self._annotation(node.annotation)
-        self.generic_visit(node)
-
-    def visit_arg(self, node: ast.arg) -> None:
-        self._annotation(node.annotation)
-        self.generic_visit(node)
-
-    def _annotation(self, node: ast.expr | None) -> None:
-        """Visit the code in an annotation in quotes."""
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+    def visit_arg(self, node: ast.arg | ast.AnnAssign) -> None:
+        """Visit the code in an annotation in quotes, too."""
+        quoted = node.annotation
+        if isinstance(quoted, ast.Constant) and isinstance(quoted.value, str):
             with contextlib.suppress(SyntaxError, ValueError):
-                self.visit(ast.parse(node.value, mode="eval"))
+                self.visit(ast.parse(quoted.value, mode="eval"))
+        self.generic_visit(node)
+
+    visit_AnnAssign = visit_arg  # noqa: N815  the name that Python calls
 
     def _binds(self, name: str, target: Imported, loads: Imported) -> None:
         self.imported.setdefault(name, []).append(target)
@@ -355,19 +351,14 @@ def _unit(node: ast.stmt, lines: list[str], package: str) -> Unit:
 
 def _bound(node: ast.stmt) -> Iterator[str]:
     """Yield the module's names that a statement binds."""
-    if isinstance(node, _DEFINITIONS):
-        yield node.name
-        return
-    if isinstance(node, (ast.Import, ast.ImportFrom)):
-        for alias in node.names:
-            if alias.name != "*":
-                yield alias.asname or alias.name.partition(".")[0]
-        return
     waiting: list[ast.AST] = [node]
     while waiting:
         part = waiting.pop()
-        if part is not node and isinstance(part, (*_DEFINITIONS, ast.Import, ast.ImportFrom)):
-            yield from _bound(part)
+        if isinstance(part, _DEFINITIONS):
+            yield part.name
+        elif isinstance(part, (ast.Import, ast.ImportFrom)):
+            names = (one.asname or one.name.partition(".")[0] for one in part.names)
+            yield from (name for name in names if name != "*")
         elif not isinstance(part, ast.Lambda):
             yield from _stored(part)
             waiting += ast.iter_child_nodes(part)
@@ -391,9 +382,7 @@ def _has_effect(node: ast.stmt) -> bool:
     if isinstance(node, (ast.Assign, ast.AnnAssign)):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         return any(_is_effect_target(target) for target in targets)
-    return not isinstance(node, (ast.AugAssign, ast.Global)) or not isinstance(
-        getattr(node, "target", None), ast.Name
-    )
+    return not (isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name))
 
 
 def _is_effect_target(target: ast.expr) -> bool:

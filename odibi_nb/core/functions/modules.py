@@ -258,11 +258,7 @@ class ModuleLoader:
             module = sys.modules[name]
             origin = origin_of(module)
             known, looks, _ = self._loaded.get(name, (None, None, b""))
-            if (
-                origin is not None
-                and known is module
-                and (looks is None or looks != _looks(origin)[0])
-            ):
+            if origin is not None and known is module and looks != _looks(origin)[0]:
                 gone.add(plain_name(name).partition(".")[0])
         # A package is only consistent as a whole, so one changed file reloads all of it. Other code may
         # have modules below the same name without a file, such as ``tests``: they must stay.

@@ -195,10 +195,7 @@ class FunctionRegistry:
 
 
 def _visible(by_owner: Mapping[Path | None, Registered]) -> Registered | None:
-    """Return the entry of the project in planning, or an entry outside of all projects.
-
-    Outside of planning, return the newest entry.
-    """
+    """Return the entry that counts at present; see `FunctionRegistry.find`."""
     space = ModuleLoader.planning()
     if space is None:
         return next(reversed([*by_owner.values()]), None)
@@ -289,10 +286,7 @@ def _own_signature(fn: Callable[..., Any]) -> inspect.Signature:
 def _passed_on(
     fn: Callable[..., Any], by_name: Sequence[str], filled: str | None, *, passes_on: bool
 ) -> tuple[str, ...]:
-    """Return the seed's keywords for *fn*, which has ``**kwargs``.
-
-    A wrapper that *passes_on* all its arguments gets the keywords that the wrapped function accepts.
-    """
+    """Return the seed's keywords for *fn*, which has ``**kwargs``, and ``*args`` if it *passes_on* all."""
     wrapped = getattr(fn, "__wrapped__", None)
     if not callable(wrapped):
         return SEED_KEYWORDS

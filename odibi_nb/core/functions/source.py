@@ -78,7 +78,7 @@ def with_helpers(source: FunctionSource) -> str:
     main = next(d for d in by_name[source.name] if first_line(d) == source.line)
     needed, waiting = {main.lineno: main}, [main]
     while waiting:
-        for name in _names_in(waiting.pop()):
+        for name in {n.id for n in ast.walk(waiting.pop()) if isinstance(n, ast.Name)}:
             for helper in by_name.get(name, ()):
                 if helper.lineno not in needed:
                     needed[helper.lineno] = helper
@@ -96,10 +96,6 @@ def definitions(tree: ast.Module) -> Iterator[Definition]:
             yield node
         elif isinstance(node, ast.If | ast.Try):
             waiting = [*node.body, *node.orelse, *waiting]
-
-
-def _names_in(definition: Definition) -> set[str]:
-    return {node.id for node in ast.walk(definition) if isinstance(node, ast.Name)}
 
 
 def text_of(definition: Definition, lines: list[str]) -> str:

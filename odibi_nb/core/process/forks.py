@@ -31,7 +31,7 @@ _LONGEST_REST = 1 << 20
 _MARK = b"\x00\x00the attempt has ended\x00\x00\n"
 
 
-def at_fork(**hooks: Callable[[], None]) -> None:
+def at_fork(**hooks: Callable[[], object]) -> None:
     """Register *hooks* with ``os.register_at_fork``. Windows has none, and does not fork."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(**hooks)

@@ -1,4 +1,7 @@
-"""Treat interrupts (Ctrl-C, ■, SIGTERM) as requests instead of exceptions."""
+"""Treat interrupts (Ctrl-C, ■, SIGTERM) as requests instead of exceptions.
+
+Signals reach the main thread only. On another thread, the blocks of this module have no effect.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,7 @@ class InterruptsHeldBack:
 
     Use it for work that must not stop halfway, such as taking and releasing a lock. `let_through`
     lets one interrupt take effect inside the block. After that interrupt, the block delays SIGINT
-    again, so that the cleanup is not interrupted. Signals reach the main thread only. On another
-    thread the block has no effect.
+    again, so that the cleanup is not interrupted.
     """
 
     def __init__(self) -> None:
@@ -101,8 +103,7 @@ def interrupts_as_requests(ask: Callable[[], None], patience: int) -> Iterator[N
 
     After *patience* SIGINTs, the next one raises KeyboardInterrupt, because the requests seem to
     have no effect. SIGTERM, with which schedulers announce a kill, calls *ask* twice. It takes its
-    normal effect when the block has ended. Signals reach the main thread only. On another thread
-    the block has no effect.
+    normal effect when the block has ended.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -159,11 +160,7 @@ def _let_signals_through() -> None:
 
 
 def _forget_in_child() -> None:
-    """Restore the signal handlers from before the run in a forked process.
-
-    ``multiprocessing.Pool`` ends a worker with SIGTERM. As a request to the run, the signal would
-    have no effect, and the pool would wait forever.
-    """
+    """Restore the signal handlers from before the run in a forked process; see `forks`."""
     for handlers in reversed(_outside):
         for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -159,10 +159,6 @@ def _start_method() -> Any:
     return None if module is None else module.get_start_method(allow_none=True)
 
 
-def _set_start_method(before: Any) -> None:
-    sys.modules["multiprocessing"].set_start_method(before, force=True)
-
-
 def _decimals() -> tuple[Any, ...] | None:
     """Return the settings of decimal numbers in new threads."""
     decimal = sys.modules.get("decimal")
@@ -238,7 +234,7 @@ PARTS = (
     Part(lambda: (time.tzname, os.environ.get("TZ")), _set_time_zone),
     Part(_umask, os.umask),
     Part(_decimals, _set_decimals),
-    Part(_start_method, _set_start_method),
+    Part(_start_method, lambda x: sys.modules["multiprocessing"].set_start_method(x, force=True)),
     Part(lambda: (gc.isenabled(), gc.get_threshold(), gc.get_debug()), _set_garbage),
     Part(socket.getdefaulttimeout, socket.setdefaulttimeout),
     Part(sys.getrecursionlimit, sys.setrecursionlimit),

@@ -32,7 +32,7 @@ _STEMS = (
 """Parts of secret keys: each text that `_SECRET_KEY` finds contains one of them."""
 _ODD_I = "ıİ"
 """Letters that the pattern takes for an i, and that lower case leaves different from it."""
-_REST_OF_KEY = re.compile(r"[\w.$-]*")
+_END_OF_KEY = re.compile(r"[^\w.$-]")
 _KEY_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.$-"
 _LONGEST_KEY = 80
 # The text between a key and its value: an optional quote or bracket that ends the key, then a sign.
@@ -270,8 +270,7 @@ def _without_named(text: str) -> str:
     shown: list[str] = []
     done = at = 0
     while (found := _SECRET_KEY.search(text, at)) is not None:
-        rest = _REST_OF_KEY.match(text, found.end())
-        at = rest.end() if rest else found.end()
+        at = _end(_END_OF_KEY, text, found.end())
         for start, end in _value(text, found.start(), at):
             if end > start:
                 shown += text[done:start], REDACTED
