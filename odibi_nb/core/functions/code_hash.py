@@ -591,10 +591,7 @@ class _Walk:
 
     def _partial(self, value: functools.partial[Any], name: str) -> None:
         self.value(value.func, name)
-        for i, argument in enumerate(value.args):
-            self.value(argument, f"{name} argument {i + 1}")
-        for key, argument in value.keywords.items():
-            self.value(argument, f"{name} argument {key}")
+        self._each(f"{name} argument", value.args, value.keywords)
         if _is_plain([*value.args]) and _is_plain(value.keywords):
             counted = f"{_shown([*value.args])} {_shown(value.keywords)}"
             self._add(f"{name} (arguments)", counted, "")
@@ -647,8 +644,7 @@ class _Walk:
         """
         own = {key: item for key, item in vars(cls).items() if key not in _MADE_BY_PYTHON}
         methods = [f for f in own.values() if isinstance(f, types.FunctionType)]
-        methods = [f for f in methods if not _has_file(f.__code__)]
-        has_text = True in {self._cell(method, name) for method in methods}
+        has_text = True in {self._cell(f, name) for f in methods if not _has_file(f.__code__)}
         self._add(f"{name} (class)", f"{cls.__qualname__}({', '.join(map(str, cls.__bases__))})")
         for base in (*cls.__bases__, type(cls)):
             if self._counts(plain_name(base.__module__)):
@@ -692,16 +688,17 @@ class _Walk:
         for variable, content in _closure_of(fn):
             self.value(content, f"{name}.{variable}")
         if "<locals>" in fn.__qualname__ or fn.__qualname__ == "<lambda>":
-            for i, default in enumerate(fn.__defaults__ or ()):
-                self.value(default, f"{name} default {i + 1}")
-            for key, default in (fn.__kwdefaults__ or {}).items():
-                self.value(default, f"{name} default {key}")
+            self._each(f"{name} default", fn.__defaults__ or (), fn.__kwdefaults__ or {})
         elif not _has_file(fn.__code__):
-            for i, default in enumerate(
-                (*(fn.__defaults__ or ()), *(fn.__kwdefaults__ or {}).values())
-            ):
+            defaults = (*(fn.__defaults__ or ()), *(fn.__kwdefaults__ or {}).values())
+            for number, default in enumerate(defaults, 1):
                 if not isinstance(default, _MUTABLE):  # which may be a cache
-                    self._held(default, f"{name} default {i + 1}")
+                    self._held(default, f"{name} default {number}")
+
+    def _each(self, name: str, values: Iterable[Any], named: Mapping[str, Any]) -> None:
+        """Add each of *values* by its number, and each of *named* by its key."""
+        for key, value in (*enumerate(values, 1), *named.items()):
+            self.value(value, f"{name} {key}")
 
     def _function_of(self, source: ModuleSource, fn: types.FunctionType) -> None:
         unit = source.at_line(fn.__code__.co_firstlineno)

@@ -152,9 +152,7 @@ def _replacement(
     definition: Definition, place: Definition, text: list[str], lines: list[str]
 ) -> tuple[int, int, list[str]]:
     """Return the lines to replace and their new text: with the file's indentation and decorators."""
-    start = first_line(place)
-    if not definition.decorator_list:
-        start = place.lineno
+    start = first_line(place) if definition.decorator_list else place.lineno
     indent = lines[place.lineno - 1][: place.col_offset]
     indented = change_code(text, lambda line: indent + line) if indent else text
     return start - 1, place.end_lineno or place.lineno, indented
