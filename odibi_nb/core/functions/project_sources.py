@@ -67,8 +67,7 @@ class ProjectSources:
             for path in folder.rglob("*.py")
             if all(part.isidentifier() for part in path.relative_to(folder).with_suffix("").parts)
         }
-        found = [self.find(name) for name in sorted(names)]
-        return [source for source in found if source is not None]
+        return [source for name in sorted(names) if (source := self.find(name)) is not None]
 
     def _find(self, module: str) -> ModuleSource | None:
         top = module.partition(".")[0]

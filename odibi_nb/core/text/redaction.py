@@ -7,10 +7,13 @@ because a function may print any text, and a pattern that backtracks holds Pytho
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.text.object_text import safe_str
 from odibi_nb.core.text.terminal_text import readable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 REDACTED = "***"
 MAX_SHOWN = 60
@@ -165,9 +168,9 @@ def redact_text(text: str) -> str:
     for secret in _hidden:
         text = text.replace(secret, REDACTED)
     if "://" in text:
-        text = _without_passwords(text)
+        text = _without(_passwords(text), text)
     if "-----BEGIN " in text:
-        text = _without_key_blocks(text)
+        text = _without(_key_blocks(text), text)
     if "earer " in text or any(map(text.__contains__, _SHAPE_STARTS)):
         text = _SHAPES.sub(_without_token, text)
     if any(map(text.__contains__, _WEBHOOKS)):
@@ -176,7 +179,17 @@ def redact_text(text: str) -> str:
         text = _ORACLE.sub(_only_start, text)
     if any(map(text.__contains__, _LOGINS)):
         text = _LOGIN.sub(_only_start, text)
-    return _without_named(text) if _may_name_secrets(text) else text
+    return _without(_named(text), text) if _may_name_secrets(text) else text
+
+
+def _without(spans: Iterable[tuple[int, int]], text: str) -> str:
+    """Hide each of *spans*, which are in order, in *text*."""
+    shown: list[str] = []
+    done = 0
+    for start, end in spans:
+        shown += text[done:start], REDACTED
+        done = end
+    return "".join([*shown, text[done:]])
 
 
 def _may_name_secrets(text: str) -> bool:
@@ -192,14 +205,13 @@ def is_secret_name(name: str) -> bool:
     return _may_name_secrets(start) and bool(_SECRET_KEY.search(start))
 
 
-def _without_passwords(text: str) -> str:
-    """Hide the password of ``user:password@`` after every ``://``, up to the last @ before the path.
+def _passwords(text: str) -> Iterator[tuple[int, int]]:
+    """Find the password of ``user:password@`` after every ``://``, up to the last @ before the path.
 
-    If a password has an unescaped slash, hide it up to the last @ of the URL, unless the text looks
-    like ``host:port/path``.
+    A password with an unescaped slash goes up to the last @ of the URL, unless the text looks like
+    ``host:port/path``.
     """
-    shown: list[str] = []
-    done = at = 0
+    at = 0
     url_ends = last_at = -1
     while (start := text.find("://", at)) >= 0:
         start += 3
@@ -211,18 +223,15 @@ def _without_passwords(text: str) -> str:
             last_at = _last_sign(text, start, url_ends)
         if colon >= 0 and sign > colon and "@" not in text[start:colon]:
             at = sign
+            yield colon + 1, at
         elif 0 <= colon < last_at and not _HOST_AND_PORT.match(text, colon + 1):
             at = last_at
+            yield colon + 1, at
         elif colon < 0 < sign and _is_token(text, start, sign):
-            shown += text[done:start], REDACTED
-            done = at = sign
-            continue
+            at = sign
+            yield start, at
         else:
             at = start
-            continue
-        shown += text[done : colon + 1], REDACTED
-        done = at
-    return "".join([*shown, text[done:]])
 
 
 def _is_token(text: str, start: int, end: int) -> bool:
@@ -246,15 +255,13 @@ def _end(pattern: re.Pattern[str], text: str, start: int) -> int:
     return len(text) if found is None else found.start()
 
 
-def _without_key_blocks(text: str) -> str:
-    """Hide the body of private keys in PEM format. If a key has no end, hide the rest of the text."""
-    shown: list[str] = []
+def _key_blocks(text: str) -> Iterator[tuple[int, int]]:
+    """Find the body of private keys in PEM format. A key without an end goes up to the end of the text."""
     at = 0
     while (found := _KEY_BLOCK.search(text, at)) is not None:
         end = text.find(_KEY_BLOCK_END, found.end())
-        shown += text[at : found.end()], REDACTED
         at = len(text) if end < 0 else end
-    return "".join([*shown, text[at:]])
+        yield found.end(), at
 
 
 def _only_start(found: re.Match[str]) -> str:
@@ -266,17 +273,15 @@ def _without_token(found: re.Match[str]) -> str:
     return f"{text[:7]}{REDACTED}" if text[:7].lower() == "bearer " else REDACTED
 
 
-def _without_named(text: str) -> str:
-    shown: list[str] = []
-    done = at = 0
+def _named(text: str) -> Iterator[tuple[int, int]]:
+    """Find the values of secret-looking keys."""
+    at = 0
     while (found := _SECRET_KEY.search(text, at)) is not None:
         at = _end(_END_OF_KEY, text, found.end())
         for start, end in _value(text, found.start(), at):
             if end > start:
-                shown += text[done:start], REDACTED
-                done = end
+                yield start, end
             at = max(at, end)
-    return "".join([*shown, text[done:]]) if shown else text
 
 
 def _value(text: str, found: int, end: int) -> list[tuple[int, int]]:
