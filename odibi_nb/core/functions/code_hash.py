@@ -29,7 +29,7 @@ import threading
 import types
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.functions.module_source import (
     Chain,
@@ -61,6 +61,8 @@ _DECORATING = frozenset(
 _PARAMETERS = "the manifest's parameters"
 _REACHES_PARAMETERS = ("parameters", "__dict__", "getattr", "vars(", "asdict")
 """Words in code that can read `ExecutionContext.parameters`."""
+_MARKS = ("__doc__", "getdoc", "__subclasses__")
+"""Words in code that add other code to the hash: docstrings, or the subclasses of each class."""
 _IMMUTABLE = (str, bytes, int, float, complex, bool, type(None))
 _COMPARED_BY_TEXT = (
     *(dt.date, dt.time, dt.timedelta, dt.tzinfo, decimal.Decimal, fractions.Fraction),
@@ -132,7 +134,7 @@ class CodeReader:
         key = (id(fn), module, function, *map(id, functions))
         with self._lock:
             if key not in self._known:
-                marks = _Marks()
+                marks: frozenset[str] = frozenset()
                 while True:  # each mark makes more code count, and that may have another mark
                     walk = _Walk(self.sources, marks)
                     walk.root(fn, module, function)
@@ -146,17 +148,10 @@ class CodeReader:
             return self._known[key][1]
 
 
-class _Marks(NamedTuple):
-    """Names in the found code that add other code to the hash: docstrings, and the subclasses of each class."""
-
-    docstrings: bool = False
-    subclasses: bool = False
-
-
 class _Walk:
     """Search for all code that one function can reach."""
 
-    def __init__(self, sources: ProjectSources, known: _Marks) -> None:
+    def __init__(self, sources: ProjectSources, known: frozenset[str]) -> None:
         self.sources = sources
         self.known = known
         self.marks = known
@@ -213,10 +208,7 @@ class _Walk:
         self.texts[digest] = counted if shown is None else shown
         if any(word in counted for word in _REACHES_PARAMETERS):
             self.reads_parameters = True
-        self.marks = _Marks(
-            self.marks.docstrings or "__doc__" in counted or "getdoc" in counted,
-            self.marks.subclasses or "__subclasses__" in counted,
-        )
+        self.marks |= {mark for mark in _MARKS if mark in counted}
 
     def _plain(self, name: str, value: Any) -> None:
         """Add a plain value, whose text is stored without secrets."""
@@ -300,7 +292,7 @@ class _Walk:
         self, source: ModuleSource, part: str, units: Iterable[Unit], only: str = ""
     ) -> None:
         units = [*units]
-        bare = not self.known.docstrings
+        bare = self.known.isdisjoint(("__doc__", "getdoc"))
         plain = [
             self._import_text(unit, only) or (unit.plain if bare else unit.verbatim)
             for unit in units
@@ -391,7 +383,9 @@ class _Walk:
         If the import is never *mentioned*, only the effects of the module count.
         """
         if target.module.partition(".")[0] == _PACKAGE:
-            self._imported_from_us(target)
+            full = ".".join(filter(None, target))
+            if is_one_of(full, _READY_MADE):
+                self._ready_made(full)
             return
         if mentioned and is_importer((target.attribute, *rest)):
             self._anything()
@@ -422,11 +416,6 @@ class _Walk:
             self._whole(source)  # __getattr__, a star, or a name that is set from elsewhere
             for star in source.stars:
                 self._star(star)
-
-    def _imported_from_us(self, target: Imported) -> None:
-        full = f"{target.module}.{target.attribute}" if target.attribute else target.module
-        if is_one_of(full, _READY_MADE):
-            self._ready_made(full)
 
     # -- values in memory ----------------------------------------------------------------------
 
@@ -475,7 +464,7 @@ class _Walk:
                 self._attributes(source, value, units)
             else:
                 self._held(value, f"{name}.{key} (value)")
-        if self.known.subclasses or "__init_subclass__" in vars(cls):
+        if "__subclasses__" in self.known or "__init_subclass__" in vars(cls):
             inner: type
             for inner in type.__subclasses__(cls):
                 self.value(inner, f"{name}.{inner.__name__}")
