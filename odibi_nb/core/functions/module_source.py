@@ -191,7 +191,7 @@ def is_text(node: ast.stmt) -> bool:
 
 def is_importer(chain: Chain) -> bool:
     """Return True if the last name of *chain* is a function that imports a module by its name."""
-    return bool(chain) and chain[-1] in _BARE_IMPORTERS
+    return chain[-1] in _BARE_IMPORTERS
 
 
 def hash_of(text: str) -> str:

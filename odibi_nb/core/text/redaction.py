@@ -103,7 +103,7 @@ _SHAPES = re.compile(
     r"|AIza[\w-]{35}|ya29\.[\w-]{20,}|sk[-_](?:live_|test_|proj-|ant-)?[\w-]{20,255}|hf_[A-Za-z0-9]{30,64})"
     r"|(?<!\w)(?:npm_[A-Za-z0-9]{30,64}|SG\.[\w-]{16,40}\.[\w-]{16,80})"
     r"|(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{86}=="  # an Azure storage account's key
-    r"|(?<![^\W_])[Bb]earer[ ](?=[^\s\d]{0,80}\d)[\w.~+/=-]{8,}"
+    r"|(?<![^\W_])([Bb]earer[ ])(?=[^\s\d]{0,80}\d)[\w.~+/=-]{8,}"
 )
 _SHAPE_STARTS = (
     *("eyJ", "dapi", "AKIA", "ASIA", "AROA", "AIDA", "gh", "glpat-", "xox", "AIza"),
@@ -172,7 +172,7 @@ def redact_text(text: str) -> str:
     if "-----BEGIN " in text:
         text = _without(_key_blocks(text), text)
     if "earer " in text or any(map(text.__contains__, _SHAPE_STARTS)):
-        text = _SHAPES.sub(_without_token, text)
+        text = _SHAPES.sub(_only_start, text)
     if any(map(text.__contains__, _WEBHOOKS)):
         text = _WEBHOOK.sub(_only_start, text)
     if "jdbc:oracle:" in text:
@@ -265,12 +265,7 @@ def _key_blocks(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _only_start(found: re.Match[str]) -> str:
-    return f"{found[1]}{REDACTED}"
-
-
-def _without_token(found: re.Match[str]) -> str:
-    text = found[0]
-    return f"{text[:7]}{REDACTED}" if text[:7].lower() == "bearer " else REDACTED
+    return f"{found[1] or ''}{REDACTED}"
 
 
 def _named(text: str) -> Iterator[tuple[int, int]]:
