@@ -25,13 +25,13 @@ from odibi_nb.core.functions.sibling_modules import (
     has_code,
     is_beside,
     is_installed,
+    let,
     loaded_from,
     modules_of,
     names_by_hand,
     origin_of,
     plain_name,
     plain_spec,
-    value_of,
 )
 from odibi_nb.core.model.transformation import READY_MADE
 from odibi_nb.core.process.import_state import search_path
@@ -157,7 +157,7 @@ class ModuleLoader:
             try:
                 reloaded = self.prepare()
                 space = self._spaces[self.folder]
-                with value_of(self._planning, space), modules_of(space):
+                with let(self._planning, space), modules_of(space):
                     yield reloaded
             finally:
                 sys.dont_write_bytecode = before

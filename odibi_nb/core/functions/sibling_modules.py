@@ -62,7 +62,7 @@ _running: contextvars.ContextVar[ModuleSpace | None] = contextvars.ContextVar(
 
 
 @contextlib.contextmanager
-def value_of(variable: contextvars.ContextVar[Any], value: Any) -> Iterator[None]:
+def let(variable: contextvars.ContextVar[Any], value: Any) -> Iterator[None]:
     """Let *variable* have *value* in the block."""
     token = variable.set(value)
     try:
@@ -73,7 +73,7 @@ def value_of(variable: contextvars.ContextVar[Any], value: Any) -> Iterator[None
 
 def modules_of(space: ModuleSpace | None) -> AbstractContextManager[None]:
     """Let libraries that the code in the block calls find the modules of *space* by their names."""
-    return value_of(_running, space)
+    return let(_running, space)
 
 
 class ModuleSpace:
@@ -153,7 +153,7 @@ class ModuleSpace:
 
     def asking(self) -> AbstractContextManager[None]:
         """Let imports in the block find this project's plain names in its folder."""
-        return value_of(_asking, self)
+        return let(_asking, self)
 
     def import_module(self, name: str, package: str | None = None) -> types.ModuleType:
         """Import like ``importlib.import_module``, but search the project first."""
@@ -198,16 +198,14 @@ class ModuleSpace:
 
     def refuse_foreign(self, top: str) -> None:
         """Raise ModuleNotFoundError if only the folder of another project has *top*."""
-        others = [folder for folder in self.lent if folder != self.folder]
+        others = self.lent - {self.folder}
         if not others or top in NEVER_OURS:
             return
         loaded = sys.modules.get(top)
         if loaded is None:
-            found = PathFinder.find_spec(top, [str(folder) for folder in others])
-            if found is None:
+            if PathFinder.find_spec(top, [*map(str, others)]) is None:
                 return
-            lent = self.lent - {self.folder}
-            own = [place for place in search_path() if Path(place or ".") not in lent]
+            own = [place for place in search_path() if Path(place or ".") not in others]
             if PathFinder.find_spec(top, own) is not None:
                 return
             owner = next(f for f in others if PathFinder.find_spec(top, [str(f)]) is not None)

@@ -226,8 +226,7 @@ class LoggingState:
 
 def _let_threads_start() -> None:
     """Give Python its own hooks back if a row has taken them: without a hook no thread can start."""
-    hooks: tuple[Any, Any] = threading.excepthook, sys.excepthook
-    if hooks[0] is None:
-        threading.excepthook = threading.__excepthook__
-    if hooks[1] is None:
-        sys.excepthook = sys.__excepthook__
+    module: Any
+    for module in (threading, sys):
+        if module.excepthook is None:
+            module.excepthook = module.__excepthook__
