@@ -67,8 +67,6 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> None:
 
 _DECODER = msgspec.json.Decoder()
 _ENCODER = msgspec.json.Encoder()
-_TEXT_SIGNS: tuple[Any, Any] = ("{", ":")
-_BYTE_SIGNS: tuple[Any, Any] = (b"{", b":")
 _TWIN_FINDER = json.JSONDecoder(object_pairs_hook=_without_twins)
 
 
@@ -86,7 +84,8 @@ def decode_config(text: str | bytes | bytearray) -> Any:
         ValueError: as in `decode_json`.
     """
     decoded = decode_json(text)
-    brace, colon = _TEXT_SIGNS if isinstance(text, str) else _BYTE_SIGNS
+    signs: tuple[Any, Any] = ("{", ":") if isinstance(text, str) else (b"{", b":")
+    brace, colon = signs
     if isinstance(decoded, dict):
         keys = len(decoded)
     elif isinstance(decoded, list) and brace in text:  # most inputs contain no object

@@ -124,7 +124,6 @@ _LOGIN = re.compile(
 _LOGINS = ("auth", "Auth(", ".login(")
 _LEAST_TOKEN = 20
 _KEY_BLOCK = re.compile(r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY-----")
-_KEY_BLOCK_END = "-----END "
 _END_OF_AUTHORITY = re.compile(r"[\s/?#]|$")
 _END_OF_URL = re.compile(r"[\s'\"<>]|$")
 _HOST_AND_PORT = re.compile(r"\d+[/?#]")
@@ -259,7 +258,7 @@ def _key_blocks(text: str) -> Iterator[tuple[int, int]]:
     """Find the body of private keys in PEM format. A key without an end goes up to the end of the text."""
     at = 0
     while (found := _KEY_BLOCK.search(text, at)) is not None:
-        end = text.find(_KEY_BLOCK_END, found.end())
+        end = text.find("-----END ", found.end())
         at = len(text) if end < 0 else end
         yield found.end(), at
 
@@ -280,10 +279,7 @@ def _named(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _value(text: str, found: int, end: int) -> list[tuple[int, int]]:
-    """Return start and end of each part of a key's value.
-
-    *found* is a position in the key, and *end* is the key's end.
-    """
+    """Return start and end of each part of the value of a key that has the position *found* and ends at *end*."""
     window = text[max(0, found - _LONGEST_KEY) : found]
     before = window.rstrip(_KEY_CHARACTERS)
     key = window[len(before) :] + text[found:end]
