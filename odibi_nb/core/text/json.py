@@ -138,9 +138,9 @@ def not_too_deep(decoded: _Decoded) -> _Decoded:
     Raises:
         RecursionError: if it is nested deeper than `MAX_DEPTH`.
     """
-    level: list[Any] = [decoded]
+    level: list[Any] = [decoded] if isinstance(decoded, (dict, list)) else []
     depth = 0
-    while level := [x for x in level if isinstance(x, (dict, list))]:
+    while level:
         depth += 1
         if depth > MAX_DEPTH:
             raise RecursionError
