@@ -75,9 +75,9 @@ class Unit:
         return ast.unparse(self.node)
 
     @cached_property
-    def uses(self) -> Uses:
+    def uses(self) -> _Uses:
         """The names that the statement uses."""
-        return Uses(self.node, self.package)
+        return _Uses(self.node, self.package)
 
     @property
     def is_import(self) -> bool:
@@ -199,7 +199,7 @@ def hash_of(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-class Uses(ast.NodeVisitor):
+class _Uses(ast.NodeVisitor):
     """Names that a statement of a module in *package* uses.
 
     Attributes:
