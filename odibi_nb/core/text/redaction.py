@@ -178,7 +178,8 @@ def redact_text(text: str) -> str:
         text = _ORACLE.sub(_only_start, text)
     if any(map(text.__contains__, _LOGINS)):
         text = _LOGIN.sub(_only_start, text)
-    return _without(_named(text), text) if _may_name_secrets(text) else text
+    named = [*_named(text)] if _may_name_secrets(text) else []
+    return _without(named, text) if named else text
 
 
 def _without(spans: Iterable[tuple[int, int]], text: str) -> str:
