@@ -106,14 +106,6 @@ class EditableRegistry(RegistrySource, Protocol):
         """
 
 
-def _nothing() -> None:
-    pass
-
-
-def _tell_nobody(written: OutputWritten) -> None:
-    del written
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteInfo:
     """Origin of a write, which the engine stores in the table's commit.
@@ -135,8 +127,10 @@ class WriteInfo:
     repairs: tuple[str, ...] = ()
     rolls_back: str = ""
     content_hash: str = ""
-    check: Callable[[], None] = field(default=_nothing, repr=False, compare=False)
-    wrote: Callable[[OutputWritten], None] = field(default=_tell_nobody, repr=False, compare=False)
+    check: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
+    wrote: Callable[[OutputWritten], None] = field(
+        default=lambda _written: None, repr=False, compare=False
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

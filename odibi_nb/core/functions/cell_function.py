@@ -6,6 +6,7 @@ import __future__
 import ast
 import linecache
 import sys
+import traceback
 import types
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -123,11 +124,10 @@ def _moved(fn: types.FunctionType, namespace: dict[str, Any]) -> types.FunctionT
 
 
 def _raised(exc: Exception, file: str) -> str:
-    line, trace = None, exc.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == file:
-            line = trace.tb_lineno
-        trace = trace.tb_next
+    line = None
+    for frame, number in traceback.walk_tb(exc.__traceback__):
+        if frame.f_code.co_filename == file:
+            line = number
     return f"line {line} of the cell: {type(exc).__name__}: {exc}"
 
 

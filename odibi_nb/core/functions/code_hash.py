@@ -29,7 +29,7 @@ import threading
 import types
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.functions.module_source import (
     Chain,
@@ -39,6 +39,7 @@ from odibi_nb.core.functions.module_source import (
     hash_of,
     is_importer,
 )
+from odibi_nb.core.functions.modules import is_one_of
 from odibi_nb.core.functions.project_sources import ProjectSources, UnclearSourceError
 from odibi_nb.core.functions.sibling_modules import plain_name
 from odibi_nb.core.text.json import as_json
@@ -46,7 +47,7 @@ from odibi_nb.core.text.redaction import redact
 from odibi_nb.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _PACKAGE = "odibi_nb"
 _READY_MADE = ("odibi_nb.ingest", "odibi_nb.sql", "odibi_nb.concatenation")
@@ -60,6 +61,8 @@ _DECORATING = frozenset(
 _PARAMETERS = "the manifest's parameters"
 _REACHES_PARAMETERS = ("parameters", "__dict__", "getattr", "vars(", "asdict")
 """Words in code that can read `ExecutionContext.parameters`."""
+_MARKS = ("__doc__", "getdoc", "__subclasses__")
+"""Words in code that add other code to the hash: docstrings, or the subclasses of each class."""
 _IMMUTABLE = (str, bytes, int, float, complex, bool, type(None))
 _COMPARED_BY_TEXT = (
     *(dt.date, dt.time, dt.timedelta, dt.tzinfo, decimal.Decimal, fractions.Fraction),
@@ -72,19 +75,9 @@ _BUILTIN = (
 _MADE_BY_PYTHON = frozenset(
     {
         *("__dict__", "__weakref__", "__module__", "__doc__", "__firstlineno__", "__slots__"),
-        *(
-            "__static_attributes__",
-            "__dataclass_params__",
-            "__dataclass_fields__",
-            "__annotate_func__",
-        ),
-        *(
-            "__annotations_cache__",
-            "_abc_impl",
-            "__abstractmethods__",
-            "__hash__",
-            "__match_args__",
-        ),
+        *("__static_attributes__", "__dataclass_params__", "__dataclass_fields__"),
+        *("__annotate_func__", "__annotations_cache__", "_abc_impl", "__abstractmethods__"),
+        *("__hash__", "__match_args__"),
     }
 )
 """Attributes of a class that follow from the others."""
@@ -141,7 +134,7 @@ class CodeReader:
         key = (id(fn), module, function, *map(id, functions))
         with self._lock:
             if key not in self._known:
-                marks = _Marks()
+                marks: frozenset[str] = frozenset()
                 while True:  # each mark makes more code count, and that may have another mark
                     walk = _Walk(self.sources, marks)
                     walk.root(fn, module, function)
@@ -155,17 +148,10 @@ class CodeReader:
             return self._known[key][1]
 
 
-class _Marks(NamedTuple):
-    """Names in the found code that add other code to the hash: docstrings, and the subclasses of each class."""
-
-    docstrings: bool = False
-    subclasses: bool = False
-
-
 class _Walk:
     """Search for all code that one function can reach."""
 
-    def __init__(self, sources: ProjectSources, known: _Marks) -> None:
+    def __init__(self, sources: ProjectSources, known: frozenset[str]) -> None:
         self.sources = sources
         self.known = known
         self.marks = known
@@ -222,10 +208,7 @@ class _Walk:
         self.texts[digest] = counted if shown is None else shown
         if any(word in counted for word in _REACHES_PARAMETERS):
             self.reads_parameters = True
-        self.marks = _Marks(
-            self.marks.docstrings or "__doc__" in counted or "getdoc" in counted,
-            self.marks.subclasses or "__subclasses__" in counted,
-        )
+        self.marks |= {mark for mark in _MARKS if mark in counted}
 
     def _plain(self, name: str, value: Any) -> None:
         """Add a plain value, whose text is stored without secrets."""
@@ -309,7 +292,7 @@ class _Walk:
         self, source: ModuleSource, part: str, units: Iterable[Unit], only: str = ""
     ) -> None:
         units = [*units]
-        bare = not self.known.docstrings
+        bare = self.known.isdisjoint(("__doc__", "getdoc"))
         plain = [
             self._import_text(unit, only) or (unit.plain if bare else unit.verbatim)
             for unit in units
@@ -369,7 +352,7 @@ class _Walk:
     def _unwritten(self, source: ModuleSource, name: str) -> None:
         """Add a value of the module that no statement of its text binds, as after ``exec``."""
         value = vars(self.sources.loaded(source.name) or types.SimpleNamespace()).get(name)
-        own = any(f"global {name}" in unit.text for unit in source.units)
+        own = _sets_global(source, name)
         if value is None or own or name.startswith("__") or isinstance(value, types.ModuleType):
             return
         self.value(value, f"{source.name}.{name}")
@@ -400,7 +383,9 @@ class _Walk:
         If the import is never *mentioned*, only the effects of the module count.
         """
         if target.module.partition(".")[0] == _PACKAGE:
-            self._imported_from_us(target)
+            full = ".".join(filter(None, target))
+            if is_one_of(full, _READY_MADE):
+                self._ready_made(full)
             return
         if mentioned and is_importer((target.attribute, *rest)):
             self._anything()
@@ -432,11 +417,6 @@ class _Walk:
             for star in source.stars:
                 self._star(star)
 
-    def _imported_from_us(self, target: Imported) -> None:
-        full = f"{target.module}.{target.attribute}" if target.attribute else target.module
-        if any(full == name or full.startswith(name + ".") for name in _READY_MADE):
-            self._ready_made(full)
-
     # -- values in memory ----------------------------------------------------------------------
 
     def _compare_with_memory(self, source: ModuleSource, name: str, units: list[Unit]) -> None:
@@ -456,15 +436,14 @@ class _Walk:
             else:
                 self._held(value, label)
             return
-        written, literal = _literal(units)
+        written, literal = _literal_of(units[0].node if len(units) == 1 else None)
         if literal and _same(written, value):
             return
         if isinstance(value, (dict, list, set)):
-            self._code_in(value, f"{source.name}.{name}")
+            self._code_in(value, label)
         if literal and isinstance(written, (dict, list, set)) and not written:
             return  # a cache that functions fill
-        own = any(f"global {name}" in unit.text for unit in source.units)  # such as a counter
-        if not own:
+        if not _sets_global(source, name):  # such as a counter
             self._held(value, f"{label} (value)")
 
     def _attributes(self, source: ModuleSource, cls: type, units: list[Unit]) -> None:
@@ -485,7 +464,7 @@ class _Walk:
                 self._attributes(source, value, units)
             else:
                 self._held(value, f"{name}.{key} (value)")
-        if self.known.subclasses or "__init_subclass__" in vars(cls):
+        if "__subclasses__" in self.known or "__init_subclass__" in vars(cls):
             inner: type
             for inner in type.__subclasses__(cls):
                 self.value(inner, f"{name}.{inner.__name__}")
@@ -500,7 +479,6 @@ class _Walk:
             self._later(functools.partial(self._hold, value, name))
 
     def _hold(self, value: Any, name: str) -> None:
-        home = plain_name(str(getattr(type(value), "__module__", "") or ""))
         if len(self._alive) > _MAX_OBJECTS:
             self.unclear["it reaches too many objects in memory"] = None
         elif _is_plain(value):
@@ -516,9 +494,10 @@ class _Walk:
             self._add(name, f"{name} = {plain_name(value.__module__)}.{value.__qualname__}")
             self._class(value, name)
         else:
-            self._hold_object(value, name, home)
+            self._hold_object(value, name)
 
-    def _hold_object(self, value: Any, name: str, home: str) -> None:
+    def _hold_object(self, value: Any, name: str) -> None:
+        home = _home_of(type(value))
         if isinstance(value, _CONTAINERS):
             pairs = value.items() if hasattr(value, "items") else enumerate([*value])
             for key, item in [*pairs]:
@@ -601,16 +580,13 @@ class _Walk:
 
     def _partial(self, value: functools.partial[Any], name: str) -> None:
         self.value(value.func, name)
-        for i, argument in enumerate(value.args):
-            self.value(argument, f"{name} argument {i + 1}")
-        for key, argument in value.keywords.items():
-            self.value(argument, f"{name} argument {key}")
+        self._each(f"{name} argument", value.args, value.keywords)
         if _is_plain([*value.args]) and _is_plain(value.keywords):
             counted = f"{_shown([*value.args])} {_shown(value.keywords)}"
             self._add(f"{name} (arguments)", counted, "")
 
     def _object(self, value: Any, name: str) -> None:
-        home = plain_name(str(getattr(type(value), "__module__", "") or ""))
+        home = _home_of(type(value))
         if isinstance(value, _BUILTIN):
             self._add(name, f"{name} = {getattr(value, '__qualname__', name)}")
         elif isinstance(value, logging.Logger) or type(value).__name__ in {
@@ -657,8 +633,7 @@ class _Walk:
         """
         own = {key: item for key, item in vars(cls).items() if key not in _MADE_BY_PYTHON}
         methods = [f for f in own.values() if isinstance(f, types.FunctionType)]
-        methods = [f for f in methods if not _has_file(f.__code__)]
-        has_text = True in {self._cell(method, name) for method in methods}
+        has_text = True in {self._cell(f, name) for f in methods if not _has_file(f.__code__)}
         self._add(f"{name} (class)", f"{cls.__qualname__}({', '.join(map(str, cls.__bases__))})")
         for base in (*cls.__bases__, type(cls)):
             if self._counts(plain_name(base.__module__)):
@@ -682,39 +657,37 @@ class _Walk:
         wrapped = getattr(fn, "__wrapped__", None)
         if callable(wrapped):
             self.value(wrapped, name)
-        if home == _PACKAGE or home.startswith(_PACKAGE + "."):
-            if home in _READY_MADE:
-                self._ready_made(home)
-        else:
-            source = self.sources.find(home) if _has_file(fn.__code__) else None
-            if source is not None:
-                self._function_of(source, fn)
-            elif not _has_file(fn.__code__):
-                if not self._cell(fn, name):
-                    self.unclear[f"the source of {name} cannot be found"] = None
-            else:
-                self._add(name, f"{name} = {home}.{fn.__qualname__}")
+        if home in _READY_MADE:
+            self._ready_made(home)
+        elif home.partition(".")[0] != _PACKAGE:
+            self._text_of(fn, name, home)
         self._enclosed(fn, name)
+
+    def _text_of(self, fn: types.FunctionType, name: str, home: str) -> None:
+        if not _has_file(fn.__code__):
+            if not self._cell(fn, name):
+                self.unclear[f"the source of {name} cannot be found"] = None
+        elif (source := self.sources.find(home)) is not None:
+            self._function_of(source, fn)
+        else:
+            self._add(name, f"{name} = {home}.{fn.__qualname__}")
 
     def _enclosed(self, fn: types.FunctionType, name: str) -> None:
         """Add the values that belong to the function object and not to its text."""
-        for variable, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=False):
-            try:
-                content = cell.cell_contents
-            except ValueError:  # not set yet
-                continue
+        for variable, content in _closure_of(fn):
             self.value(content, f"{name}.{variable}")
         if "<locals>" in fn.__qualname__ or fn.__qualname__ == "<lambda>":
-            for i, default in enumerate(fn.__defaults__ or ()):
-                self.value(default, f"{name} default {i + 1}")
-            for key, default in (fn.__kwdefaults__ or {}).items():
-                self.value(default, f"{name} default {key}")
+            self._each(f"{name} default", fn.__defaults__ or (), fn.__kwdefaults__ or {})
         elif not _has_file(fn.__code__):
-            for i, default in enumerate(
-                (*(fn.__defaults__ or ()), *(fn.__kwdefaults__ or {}).values())
-            ):
+            defaults = (*(fn.__defaults__ or ()), *(fn.__kwdefaults__ or {}).values())
+            for number, default in enumerate(defaults, 1):
                 if not isinstance(default, _MUTABLE):  # which may be a cache
-                    self._held(default, f"{name} default {i + 1}")
+                    self._held(default, f"{name} default {number}")
+
+    def _each(self, name: str, values: Iterable[Any], named: Mapping[str, Any]) -> None:
+        """Add each of *values* by its number, and each of *named* by its key."""
+        for key, value in (*enumerate(values, 1), *named.items()):
+            self.value(value, f"{name} {key}")
 
     def _function_of(self, source: ModuleSource, fn: types.FunctionType) -> None:
         unit = source.at_line(fn.__code__.co_firstlineno)
@@ -764,6 +737,10 @@ class _Walk:
         self._imported(Imported(module), chain[1:])
 
 
+def _home_of(cls: type) -> str:
+    return plain_name(str(getattr(cls, "__module__", "") or ""))
+
+
 def _accessors(value: Any) -> list[Any]:
     """Return the functions of a property, or the value itself."""
     if isinstance(value, property):
@@ -788,12 +765,13 @@ def _has_file(code: types.CodeType) -> bool:
     return not name.startswith("<") and "ipykernel_" not in name and pathlib.Path(name).is_file()
 
 
-def _literal(units: list[Unit]) -> tuple[Any, bool]:
-    """Return the value of the only assignment of a literal, and True; else None and False."""
-    return _literal_of(units[0].node if len(units) == 1 else None)
+def _sets_global(source: ModuleSource, name: str) -> bool:
+    """Return True if a function of the module may assign to its global *name*."""
+    return any(f"global {name}" in unit.text for unit in source.units)
 
 
 def _literal_of(node: ast.stmt | None) -> tuple[Any, bool]:
+    """Return the value that the statement *node* assigns, and True if it is a literal; else None and False."""
     value = getattr(node, "value", None)
     if isinstance(node, (ast.Assign, ast.AnnAssign)) and value is not None:
         try:
@@ -827,16 +805,19 @@ def _slots(cls: type) -> list[str]:
     return [name for some in names for name in ([some] if isinstance(some, str) else some)]
 
 
-def _values_of(fn: types.FunctionType) -> list[tuple[str, Any]]:
-    """Return the variables of a function's closure and its default arguments, by their names."""
-    found = []
+def _closure_of(fn: types.FunctionType) -> Iterator[tuple[str, Any]]:
+    """Yield the variables of a function's closure."""
     for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=False):
         with contextlib.suppress(ValueError):  # not set yet
-            found.append((name, cell.cell_contents))
+            yield name, cell.cell_contents
+
+
+def _values_of(fn: types.FunctionType) -> list[tuple[str, Any]]:
+    """Return the variables of a function's closure and its default arguments, by their names."""
     defaults = fn.__defaults__ or ()
     names = fn.__code__.co_varnames[: fn.__code__.co_argcount]
-    found += zip(names[len(names) - len(defaults) :], defaults, strict=False)
-    return [*found, *(fn.__kwdefaults__ or {}).items()]
+    named = zip(names[len(names) - len(defaults) :], defaults, strict=False)
+    return [*_closure_of(fn), *named, *(fn.__kwdefaults__ or {}).items()]
 
 
 def _is_plain(value: Any, depth: int = 100) -> bool:

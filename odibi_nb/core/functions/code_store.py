@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from odibi_nb.core.functions.code_hash import Code
 
 FOLDER = "code"
-CONFIGS = "configurations.txt"
 BATCH = 200
 _HASH = re.compile(r"[0-9a-f]{16}")
 
@@ -42,6 +41,7 @@ class CodeStore:
     def __init__(self, state_dir: Path) -> None:
         self.state_dir = state_dir
         self.folder = state_dir / FOLDER
+        self._file = self.folder / "configurations.txt"
         self._lock = threading.Lock()
         self._known: dict[str, bytes | None] | None = None
         self._kept: set[str] = set()
@@ -112,10 +112,6 @@ class CodeStore:
             lines = [line.partition(b" ") for line in data.splitlines()]
             self._known = {head.decode("ascii", "replace"): text for head, _, text in lines}
         return self._known
-
-    @property
-    def _file(self) -> Path:
-        return self.folder / CONFIGS
 
     def _path(self, digest: str, kind: str) -> Path:
         return self.folder / f"{digest}.{kind}"

@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from odibi_nb.core.functions.module_source import first_line, is_text
 from odibi_nb.core.functions.source import (
     change_code,
     definitions,
-    first_line,
     lines_of,
     shown_file,
     text_of,
@@ -81,12 +81,13 @@ def edit_of(source: FunctionSource, cell: str, name: str) -> ModuleEdit:
     """
     module, tree = ast.parse(source.module_text), ast.parse(cell)
     lines, cell_lines = lines_of(source.module_text), lines_of(cell)
-    found = _Places(module, source)
     changes: list[tuple[int, int, list[str]]] = []
     new: list[str] = []
     names: list[str] = []
     for definition in definitions(tree):
-        places = found.of(source.name if definition.name == name else definition.name)
+        places = _places(
+            module, source, source.name if definition.name == name else definition.name
+        )
         text = text_of(definition, cell_lines).split("\n")
         if any(_same(definition, text, place, lines) for place in places):
             continue
@@ -95,12 +96,15 @@ def edit_of(source: FunctionSource, cell: str, name: str) -> ModuleEdit:
             new += [*text, "", ""]
         elif len(places) == 1:
             changes.append(_replacement(definition, places[0], text, lines))
-    imports = [line for line in _imports(tree) if line not in {*_imports(module)}]
+    known = {*map(ast.unparse, _imports(module))}
+    imports = [line for line in map(ast.unparse, _imports(tree)) if line not in known]
     if imports:
-        at = max(_ends_of_imports(module), default=_after_docstring(module))
+        ends = [node.end_lineno or 0 for node in _imports(module)]
+        at = max(ends, default=_after_docstring(module))
         changes.append((at, at, imports))
     if new:
-        at = found.top_of(source.line) - 1
+        starts = map(first_line, module.body)
+        at = max(start for start in starts if start <= source.line) - 1
         changes.append((at, at, new))
     changed = [*lines]
     for start, end, text in sorted(changes, key=lambda change: change[:2], reverse=True):
@@ -134,35 +138,21 @@ def _problems(
     yield from _left_out(tree, lines, module)
 
 
-class _Places:
-    """The definitions of a module, by name."""
-
-    def __init__(self, tree: ast.Module, source: FunctionSource) -> None:
-        self._tree, self._source = tree, source
-
-    def of(self, name: str) -> list[Definition]:
-        """Return the definitions that a cell's definition of *name* may mean."""
-        found = [d for d in definitions(self._tree) if d.name == name]
-        if name == self._source.name:
-            return [d for d in found if first_line(d) == self._source.line]
-        return found
-
-    def top_of(self, line: int) -> int:
-        """Return the first line of the module's statement that has *line*."""
-        starts: list[int] = [
-            min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
-            for node in self._tree.body
-        ]
-        return max(start for start in starts if start <= line)
+def _places(module: ast.Module, source: FunctionSource, name: str) -> list[Definition]:
+    """Return the definitions of *module* that a cell's definition of *name* may mean."""
+    return [
+        definition
+        for definition in definitions(module)
+        if definition.name == name
+        and (name != source.name or first_line(definition) == source.line)
+    ]
 
 
 def _replacement(
     definition: Definition, place: Definition, text: list[str], lines: list[str]
 ) -> tuple[int, int, list[str]]:
     """Return the lines to replace and their new text: with the file's indentation and decorators."""
-    start = first_line(place)
-    if not definition.decorator_list:
-        start = place.lineno
+    start = first_line(place) if definition.decorator_list else place.lineno
     indent = lines[place.lineno - 1][: place.col_offset]
     indented = change_code(text, lambda line: indent + line) if indent else text
     return start - 1, place.end_lineno or place.lineno, indented
@@ -180,27 +170,19 @@ def _left_out(tree: ast.Module, lines: list[str], module: ast.Module) -> Iterato
     """Yield a problem for each statement of the cell that is neither a definition nor an import, and so is left out."""
     known = {ast.dump(node) for node in module.body}
     for node in tree.body:
-        is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        if isinstance(node, _CODE) or is_text or ast.dump(node) in known:
+        if isinstance(node, _CODE) or is_text(node) or ast.dump(node) in known:
             continue
         text = lines[node.lineno - 1].strip()
         yield f"line {node.lineno + 1} of the cell is not a function, class or import: {text[:80]}"
 
 
-def _imports(tree: ast.Module) -> list[str]:
-    return [ast.unparse(n) for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
-
-
-def _ends_of_imports(tree: ast.Module) -> Iterator[int]:
-    for node in tree.body:
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            yield node.end_lineno or 0
+def _imports(tree: ast.Module) -> list[ast.stmt]:
+    return [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
 def _after_docstring(tree: ast.Module) -> int:
     first = tree.body[0] if tree.body else None
-    is_text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
-    return (first.end_lineno or 0) if first is not None and is_text else 0
+    return (first.end_lineno or 0) if first is not None and is_text(first) else 0
 
 
 def write_edit(edit: ModuleEdit, folder: Path) -> Path:

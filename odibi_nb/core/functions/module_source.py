@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 Chain = tuple[str, ...]
 """A dotted name, such as ``("helpers", "clean", "to_utc")``."""
@@ -47,32 +47,6 @@ class Imported(NamedTuple):
     attribute: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Uses:
-    """Names that some code uses.
-
-    Attributes:
-        chains: the dotted names, including local variables.
-        imported: the names that import statements in the code bind, with their targets. A name has
-            several if the code chooses one, as in ``try: import a except ImportError: import b``.
-        imports: the targets of these statements, without the imports under ``if TYPE_CHECKING``.
-        modules: modules that the code imports by their name as text, or with ``from … import *``.
-        whole: True if the code can reach every name of its module.
-        anything: True if the code can load any module.
-        called: the first names of the calls in the code.
-        given_context: the names of the functions that get a variable called ``context``.
-    """
-
-    chains: frozenset[Chain]
-    imported: dict[str, tuple[Imported, ...]]
-    imports: tuple[Imported, ...]
-    modules: tuple[str, ...]
-    whole: bool
-    anything: bool
-    called: frozenset[str]
-    given_context: tuple[Chain, ...] = ()
-
-
 @dataclass(frozen=True, eq=False)
 class Unit:
     """One top-level statement of a module.
@@ -101,9 +75,9 @@ class Unit:
         return ast.unparse(self.node)
 
     @cached_property
-    def uses(self) -> Uses:
+    def uses(self) -> _Uses:
         """The names that the statement uses."""
-        return uses_of([self.node], self.package)
+        return _Uses(self.node, self.package)
 
     @property
     def is_import(self) -> bool:
@@ -119,16 +93,8 @@ class Unit:
     def decorators(self) -> frozenset[str]:
         """The first names of the decorators of a definition."""
         found = getattr(self.node, "decorator_list", ())
-        chains = (_chain(one.func if isinstance(one, ast.Call) else one) for one in found)
+        chains = (chain_of(one.func if isinstance(one, ast.Call) else one) for one in found)
         return frozenset(chain[0] for chain in chains if chain)
-
-    def spans(self, line: int) -> bool:
-        """Return True if the statement, its decorators included, has the line *line*."""
-        first = min(
-            [self.node.lineno, *(d.lineno for d in getattr(self.node, "decorator_list", ()))]
-        )
-        last: int = self.node.end_lineno or self.node.lineno
-        return bool(first <= line <= last)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +123,7 @@ class ModuleSource:
         units = tuple(
             _unit(node, lines, package)
             for node in ast.parse(self.text).body
-            if not _is_text(node) and not _only_as_script(node)
+            if not is_text(node) and not _only_as_script(node)
         )
         object.__setattr__(self, "units", units)
 
@@ -200,22 +166,32 @@ class ModuleSource:
 
     def at_line(self, line: int) -> Unit | None:
         """Return the statement with the line *line*."""
-        return next((unit for unit in self.units if unit.spans(line)), None)
+        spans = (u for u in self.units if first_line(u.node) <= line <= (u.node.end_lineno or 0))
+        return next(spans, None)
 
     def chosen(self, line: int) -> str:
         """Return the text of the function at *line* that an ``if`` or ``try`` defines; "" for others."""
         unit = self.at_line(line)
         for node in () if unit is None or unit.is_definition else ast.walk(unit.node):
-            if isinstance(node, (*_DEFINITIONS, ast.Lambda)):
-                decorators = getattr(node, "decorator_list", ())
-                if line == min([node.lineno, *(d.lineno for d in decorators)]):
-                    return ast.unparse(node)
+            if isinstance(node, (*_DEFINITIONS, ast.Lambda)) and line == first_line(node):
+                return ast.unparse(node)
         return ""
+
+
+def first_line(node: ast.stmt | ast.Lambda) -> int:
+    """Return the line on which *node* begins, with its decorators."""
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(d.lineno for d in decorators)])
+
+
+def is_text(node: ast.stmt) -> bool:
+    """Return True if *node* is only a constant, such as a docstring."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def is_importer(chain: Chain) -> bool:
     """Return True if the last name of *chain* is a function that imports a module by its name."""
-    return bool(chain) and chain[-1] in _BARE_IMPORTERS
+    return chain[-1] in _BARE_IMPORTERS
 
 
 def hash_of(text: str) -> str:
@@ -223,40 +199,38 @@ def hash_of(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-def uses_of(nodes: Iterable[ast.AST], package: str) -> Uses:
-    """Return the names that *nodes*, code of a module in *package*, use."""
-    finder = _Finder(package)
-    for node in nodes:
-        finder.visit(node)
-    return Uses(
-        chains=frozenset(finder.chains),
-        imported={name: tuple(targets) for name, targets in finder.imported.items()},
-        imports=tuple(finder.imports),
-        modules=tuple(finder.modules),
-        whole=finder.whole,
-        anything=finder.anything,
-        called=frozenset(finder.called),
-        given_context=tuple(sorted(finder.given_context)),
-    )
+class _Uses(ast.NodeVisitor):
+    """Names that a statement of a module in *package* uses.
 
+    Attributes:
+        chains: the dotted names, including local variables.
+        imported: the names that import statements in the code bind, with their targets. A name has
+            several if the code chooses one, as in ``try: import a except ImportError: import b``.
+        imports: the targets of these statements, without the imports under ``if TYPE_CHECKING``.
+        modules: modules that the code imports by their name as text, or with ``from … import *``.
+        whole: True if the code can reach every name of its module.
+        anything: True if the code can load any module.
+        called: the first names of the calls in the code.
+        given_context: the names of the functions that get a variable called ``context``.
+    """
 
-class _Finder(ast.NodeVisitor):
-    def __init__(self, package: str) -> None:
-        self.package = package
+    def __init__(self, node: ast.stmt, package: str) -> None:
         self.chains: set[Chain] = set()
         self.imported: dict[str, list[Imported]] = {}
         self.imports: list[Imported] = []
-        self._runs = True
         self.modules: dict[str, None] = {}
+        self.whole = self.anything = False
         self.called: set[str] = set()
         self.given_context: set[Chain] = set()
-        self.whole = self.anything = False
+        self._package = package
+        self._runs = True
+        self.visit(node)
 
     def visit_Name(self, node: ast.Name) -> None:
         self._found((node.id,))
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
-        chain = _chain(node)
+        chain = chain_of(node)
         if chain is None:
             self._found_last(node.attr)
             self.visit(node.value)
@@ -264,7 +238,7 @@ class _Finder(ast.NodeVisitor):
             self._found(chain)
 
     def visit_Call(self, node: ast.Call) -> None:
-        chain = _chain(node.func)
+        chain = chain_of(node.func)
         self.called.add(chain[0] if chain else "")
         if any(_names_context(x) for x in (*node.args, *(k.value for k in node.keywords))):
             self.given_context.add(chain or ("", ""))
@@ -284,19 +258,15 @@ class _Finder(ast.NodeVisitor):
         self.generic_visit(node)
         self._runs = before
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
-        self._annotation(node.annotation)
-        self.generic_visit(node)
-
-    def visit_arg(self, node: ast.arg) -> None:
-        self._annotation(node.annotation)
-        self.generic_visit(node)
-
-    def _annotation(self, node: ast.expr | None) -> None:
-        """Visit the code in an annotation in quotes."""
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+    def visit_arg(self, node: ast.arg | ast.AnnAssign) -> None:
+        """Visit the code in an annotation in quotes, too."""
+        quoted = node.annotation
+        if isinstance(quoted, ast.Constant) and isinstance(quoted.value, str):
             with contextlib.suppress(SyntaxError, ValueError):
-                self.visit(ast.parse(node.value, mode="eval"))
+                self.visit(ast.parse(quoted.value, mode="eval"))
+        self.generic_visit(node)
+
+    visit_AnnAssign = visit_arg  # noqa: N815  the name that Python calls
 
     def _binds(self, name: str, target: Imported, loads: Imported) -> None:
         self.imported.setdefault(name, []).append(target)
@@ -322,7 +292,7 @@ class _Finder(ast.NodeVisitor):
         level = len(name) - len(name.lstrip("."))
         if not level:
             return name
-        parts = self.package.split(".") if self.package else []
+        parts = self._package.split(".") if self._package else []
         base = parts[: len(parts) - level + 1]
         return ".".join([*base, *filter(None, [name.lstrip(".")])])
 
@@ -346,7 +316,8 @@ def _names_context(node: ast.expr) -> bool:
     return isinstance(inner, ast.Name) and inner.id == "context"
 
 
-def _chain(node: ast.AST) -> Chain | None:
+def chain_of(node: ast.AST) -> Chain | None:
+    """Return the dotted name that *node* is; None for other code."""
     names: list[str] = []
     while isinstance(node, ast.Attribute):
         names.append(node.attr)
@@ -359,13 +330,9 @@ class _Bare(ast.NodeTransformer):
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         super().generic_visit(node)
-        if isinstance(node, _DEFINITIONS) and node.body and _is_text(node.body[0]):
+        if isinstance(node, _DEFINITIONS) and node.body and is_text(node.body[0]):
             node.body = node.body[1:] or [ast.Pass()]
         return node
-
-
-def _is_text(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def _only_as_script(node: ast.stmt) -> bool:
@@ -377,27 +344,21 @@ def _only_as_script(node: ast.stmt) -> bool:
 
 
 def _unit(node: ast.stmt, lines: list[str], package: str) -> Unit:
-    first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
-    text = "\n".join(lines[first - 1 : node.end_lineno])
+    text = "\n".join(lines[first_line(node) - 1 : node.end_lineno])
     names = frozenset(_bound(node))
     return Unit(node, names, _has_effect(node), text, package)
 
 
 def _bound(node: ast.stmt) -> Iterator[str]:
     """Yield the module's names that a statement binds."""
-    if isinstance(node, _DEFINITIONS):
-        yield node.name
-        return
-    if isinstance(node, (ast.Import, ast.ImportFrom)):
-        for alias in node.names:
-            if alias.name != "*":
-                yield alias.asname or alias.name.partition(".")[0]
-        return
     waiting: list[ast.AST] = [node]
     while waiting:
         part = waiting.pop()
-        if part is not node and isinstance(part, (*_DEFINITIONS, ast.Import, ast.ImportFrom)):
-            yield from _bound(part)
+        if isinstance(part, _DEFINITIONS):
+            yield part.name
+        elif isinstance(part, (ast.Import, ast.ImportFrom)):
+            names = (one.asname or one.name.partition(".")[0] for one in part.names)
+            yield from (name for name in names if name != "*")
         elif not isinstance(part, ast.Lambda):
             yield from _stored(part)
             waiting += ast.iter_child_nodes(part)
@@ -417,13 +378,11 @@ def _has_effect(node: ast.stmt) -> bool:
         return False
     if isinstance(node, _COMPOUND):
         inner = [part for part in ast.walk(node) if isinstance(part, ast.stmt) and part is not node]
-        return any(not _is_text(part) and _has_effect(part) for part in inner)
+        return any(not is_text(part) and _has_effect(part) for part in inner)
     if isinstance(node, (ast.Assign, ast.AnnAssign)):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         return any(_is_effect_target(target) for target in targets)
-    return not isinstance(node, (ast.AugAssign, ast.Global)) or not isinstance(
-        getattr(node, "target", None), ast.Name
-    )
+    return not (isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name))
 
 
 def _is_effect_target(target: ast.expr) -> bool:

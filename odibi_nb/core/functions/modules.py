@@ -25,6 +25,7 @@ from odibi_nb.core.functions.sibling_modules import (
     has_code,
     is_beside,
     is_installed,
+    let,
     loaded_from,
     modules_of,
     names_by_hand,
@@ -99,10 +100,20 @@ def _modules_here(space: ModuleSpace | None) -> list[str]:
     if space is None:
         return []
     return sorted(
-        ".".join(path.relative_to(space.folder).with_suffix("").parts).removesuffix(".__init__")
+        module_of(path, space.folder)
         for pattern in ("*.py", "*/*.py")
         for path in space.folder.glob(pattern)
     )
+
+
+def module_of(path: Path, folder: Path) -> str:
+    """Return the name that the file *path* has for code in *folder*."""
+    return ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
+
+
+def is_one_of(module: str, prefixes: Iterable[str]) -> bool:
+    """Return True if *module* equals one of *prefixes* or is below it."""
+    return any(module == p or module.startswith(p.rstrip(".") + ".") for p in prefixes)
 
 
 class ModuleLoader:
@@ -143,15 +154,12 @@ class ModuleLoader:
         """
         with self._lock:
             before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-            outer = None
             try:
                 reloaded = self.prepare()
-                outer = self._planning.set(self._spaces[self.folder])
-                with modules_of(self._spaces[self.folder]):
+                space = self._spaces[self.folder]
+                with let(self._planning, space), modules_of(space):
                     yield reloaded
             finally:
-                if outer is not None:
-                    self._planning.reset(outer)
                 sys.dont_write_bytecode = before
                 self.remember()
 
@@ -203,7 +211,8 @@ class ModuleLoader:
             _forget_listings()
             space = self._spaces.setdefault(self.folder, ModuleSpace(self.folder, private=False))
             space.owned.clear()
-            if not space.private and self._collides():
+            # Another module in this process may have the name of one of the project's modules.
+            if not space.private and any(map(self._is_others, self._names())):
                 space = ModuleSpace(self.folder, private=True, generation=space.generation)
             stale = self._stale(space)
             self._prepared_ns = time.time_ns()
@@ -221,10 +230,6 @@ class ModuleLoader:
 
     def forget(self, modules: Iterable[str]) -> None:
         """Handle the removal of *modules* that will be reloaded. A subclass overrides this method."""
-
-    def _collides(self) -> bool:
-        """Return True if another module in this process has the name of one of the project's modules."""
-        return any(self._is_others(top) for top in self._names())
 
     def _is_others(self, top: str) -> bool:
         own = PathFinder.find_spec(top, [str(self.folder)])
@@ -253,11 +258,7 @@ class ModuleLoader:
             module = sys.modules[name]
             origin = origin_of(module)
             known, looks, _ = self._loaded.get(name, (None, None, b""))
-            if (
-                origin is not None
-                and known is module
-                and (looks is None or looks != _looks(origin)[0])
-            ):
+            if origin is not None and known is module and looks != _looks(origin)[0]:
                 gone.add(plain_name(name).partition(".")[0])
         # A package is only consistent as a whole, so one changed file reloads all of it. Other code may
         # have modules below the same name without a file, such as ``tests``: they must stay.
@@ -266,15 +267,10 @@ class ModuleLoader:
 
     def _is_of(self, name: str, space: ModuleSpace) -> bool:
         """Return True if the loaded module *name* belongs to *space* or could be imported from there."""
-        if name.startswith(PREFIX):
-            plain = plain_name(name)
-            if not plain or not name.startswith(f"{space.prefix}."):
-                return False
-        else:
-            plain = name
-            if space.private:
-                return False
-        top, module = plain.partition(".")[0], sys.modules.get(name)
+        in_space = name.startswith(f"{space.prefix}.")
+        if not in_space and (space.private or name.startswith(PREFIX)):
+            return False
+        top, module = plain_name(name).partition(".")[0], sys.modules.get(name)
         return (
             top not in _NEVER_PURGED and module is not None and is_beside(module, top, self.folder)
         )

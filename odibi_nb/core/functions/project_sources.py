@@ -12,15 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.functions.module_source import ModuleSource
-from odibi_nb.core.functions.modules import ModuleLoader
-from odibi_nb.core.functions.sibling_modules import origin_of, plain_name
+from odibi_nb.core.functions.modules import ModuleLoader, is_one_of, module_of
+from odibi_nb.core.functions.sibling_modules import INSTALLED, NEVER_OURS, origin_of, plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import CodeType, ModuleType
-
-_NEVER = frozenset({"odibi_nb", "__main__"})
-_INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 _parsed: dict[tuple[str, str], ModuleSource] = {}
 # (module, hash of its text) to the parsed text
@@ -66,22 +63,24 @@ class ProjectSources:
         """Return all modules beside the manifest, for code that can load any of them."""
         folder = self.loader.folder
         names = {
-            ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
+            module_of(path, folder)
             for path in folder.rglob("*.py")
             if all(part.isidentifier() for part in path.relative_to(folder).with_suffix("").parts)
         }
-        found = [self.find(name) for name in sorted(names)]
-        return [source for source in found if source is not None]
+        return [source for name in sorted(names) if (source := self.find(name)) is not None]
 
     def _find(self, module: str) -> ModuleSource | None:
         top = module.partition(".")[0]
-        if not module or top in _NEVER or top in sys.stdlib_module_names:
+        if not module or top in NEVER_OURS:
             return None
         loaded = self.loaded(module)
         path, locations = self._place(module, loaded)
         self._locations[module] = locations
         if path is None:
-            return ModuleSource(module, "", is_package=True) if self._counting(locations) else None
+            folder = self.loader.folder
+            if any(Path(place).is_relative_to(folder) for place in locations):
+                return ModuleSource(module, "", is_package=True)
+            return None
         if not self._counts(module, path):
             return None
         if path.suffix != ".py":
@@ -107,15 +106,12 @@ class ProjectSources:
         inside = [*(spec.submodule_search_locations or ())]
         return (Path(spec.origin) if spec.has_location and spec.origin else None), inside
 
-    def _counting(self, locations: Sequence[str]) -> bool:
-        return any(Path(place).is_relative_to(self.loader.folder) for place in locations)
-
     def _counts(self, module: str, path: Path) -> bool:
-        if any(module == p or module.startswith(p.rstrip(".") + ".") for p in self.prefixes):
+        if is_one_of(module, self.prefixes):
             return True
         if path.is_relative_to(self.loader.folder):
-            return _INSTALLED.isdisjoint(path.relative_to(self.loader.folder).parts)
-        return _INSTALLED.isdisjoint(path.parts) and not any(
+            return INSTALLED.isdisjoint(path.relative_to(self.loader.folder).parts)
+        return INSTALLED.isdisjoint(path.parts) and not any(
             path.is_relative_to(place) for place in _python_folders()
         )
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import dis
-import functools
 import hashlib
 import inspect
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.functions.modules import FunctionNotFoundError, ModuleLoader, import_module
+from odibi_nb.core.functions.modules import (
+    FunctionNotFoundError,
+    ModuleLoader,
+    import_module,
+    is_one_of,
+)
 from odibi_nb.core.functions.sibling_modules import plain_name
+from odibi_nb.core.functions.source import innermost
 from odibi_nb.core.model.transformation import READY_MADE
 from odibi_nb.core.text.spark_errors import is_no_session
 from odibi_nb.errors import did_you_mean
@@ -34,8 +39,6 @@ class Registered:
     """A registered function; *module* is the name that it is registered under, its own or another."""
 
     module: str
-    name: str
-    engine: str
     fn: Callable[..., Any]
     metadata: Mapping[str, Any]
 
@@ -78,7 +81,7 @@ class FunctionRegistry:
             for home in {module or own, own}:
                 by_owner = self._entries.setdefault((home, name, engine), {})
                 by_owner.pop(owner, None)  # so that the newest entry is the last one
-                by_owner[owner] = Registered(home, name, engine, fn, metadata)
+                by_owner[owner] = Registered(home, fn, metadata)
 
     def unregister(self, name: str, engine: str, module: str | None = None) -> bool:
         """Remove *name* for *engine* from *module* or from all modules; return True if it existed."""
@@ -192,10 +195,7 @@ class FunctionRegistry:
 
 
 def _visible(by_owner: Mapping[Path | None, Registered]) -> Registered | None:
-    """Return the entry of the project in planning, or an entry outside of all projects.
-
-    Outside of planning, return the newest entry.
-    """
+    """Return the entry that counts at present; see `FunctionRegistry.find`."""
     space = ModuleLoader.planning()
     if space is None:
         return next(reversed([*by_owner.values()]), None)
@@ -224,11 +224,7 @@ def module_allowed(module: str, prefixes: Sequence[str]) -> bool:
     Without prefixes, all modules are allowed. The ready-made `odibi_nb.ingest` and `odibi_nb.sql` are
     always allowed.
     """
-    if module in READY_MADE:
-        return True
-    return not prefixes or any(
-        module == p or module.startswith(p.rstrip(".") + ".") for p in prefixes
-    )
+    return module in READY_MADE or not prefixes or is_one_of(module, prefixes)
 
 
 def accepted_keywords(fn: Callable[..., Any]) -> tuple[str, ...]:
@@ -242,11 +238,10 @@ def accepted_keywords(fn: Callable[..., Any]) -> tuple[str, ...]:
         ValueError: if *fn* has required parameters that no keyword fills, or if a call would not run
             its body, as for an async function or a generator.
     """
-    plain = _innermost(fn)
-    while hasattr(plain, CONTEXT_PARAM) and hasattr(
-        plain, "__wrapped__"
-    ):  # our own wrapper passes all arguments on
-        plain = _innermost(plain.__wrapped__)
+    plain = innermost(fn)
+    # Our own wrapper passes all arguments on.
+    while hasattr(plain, CONTEXT_PARAM) and hasattr(plain, "__wrapped__"):
+        plain = innermost(plain.__wrapped__)
     if inspect.iscoroutinefunction(plain):
         raise ValueError("it is async, and the runner does not await functions: use def")
     if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
@@ -291,10 +286,7 @@ def _own_signature(fn: Callable[..., Any]) -> inspect.Signature:
 def _passed_on(
     fn: Callable[..., Any], by_name: Sequence[str], filled: str | None, *, passes_on: bool
 ) -> tuple[str, ...]:
-    """Return the seed's keywords for *fn*, which has ``**kwargs``.
-
-    A wrapper that *passes_on* all its arguments gets the keywords that the wrapped function accepts.
-    """
+    """Return the seed's keywords for *fn*, which has ``**kwargs``, and ``*args`` if it *passes_on* all."""
     wrapped = getattr(fn, "__wrapped__", None)
     if not callable(wrapped):
         return SEED_KEYWORDS
@@ -327,7 +319,7 @@ def returns_frames(fn: Callable[..., Any]) -> bool:
 
     For a wrapper, return False, because its annotation is only a copy of the wrapped function's.
     """
-    plain = _innermost(fn)
+    plain = innermost(fn)
     if hasattr(plain, "__wrapped__"):
         return False
     try:
@@ -338,12 +330,12 @@ def returns_frames(fn: Callable[..., Any]) -> bool:
 
 def returns_nothing(fn: Callable[..., Any]) -> bool:
     """Return True if the code of *fn*, or of a function that it wraps, can only return None."""
-    plain: Any = _innermost(fn)
+    plain: Any = innermost(fn)
     while plain is not None:
         code = getattr(plain, "__code__", None)
         if code is not None and _only_none(code):
             return True
-        plain = _innermost(getattr(plain, "__wrapped__", None))
+        plain = innermost(getattr(plain, "__wrapped__", None))
     return False
 
 
@@ -362,21 +354,14 @@ def _only_none(code: CodeType) -> bool:
 def source_hash(fn: Callable[..., Any]) -> str:
     """Return 16 hex digits that change with the source text of *fn*; "" without source text."""
     try:
-        source = inspect.getsource(inspect.unwrap(_innermost(fn)))
+        source = inspect.getsource(inspect.unwrap(innermost(fn)))
     except (OSError, TypeError, SyntaxError, ValueError):
         return ""
     return hashlib.blake2b(source.encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 
-def _innermost(fn: Any) -> Any:
-    """Return *fn* without the partials around it."""
-    while isinstance(fn, functools.partial):
-        fn = fn.func
-    return fn
-
-
 def _module_of(fn: Any) -> str:
-    return str(getattr(_innermost(fn), "__module__", None) or "")
+    return str(getattr(innermost(fn), "__module__", None) or "")
 
 
 def resolving_with_session(

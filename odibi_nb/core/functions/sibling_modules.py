@@ -33,16 +33,22 @@ from operator import is_not
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from odibi_nb.core.functions.module_source import chain_of
 from odibi_nb.core.process.import_state import search_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
 __path__: list[str] = []  # makes this module a package; `Finder` finds the modules below it
 
 PREFIX = f"{__name__}."
-_NEVER_OURS = frozenset({"__main__", "odibi_nb"}) | sys.stdlib_module_names
+NEVER_OURS = frozenset({"__main__", "odibi_nb"}) | sys.stdlib_module_names
+"""Top-level names that never mean a module of a project."""
+INSTALLED = frozenset({"site-packages", "dist-packages"})
+"""Names of the folders that have installed packages."""
 
+_SYS_MODULES = ("sys", "modules")
 _UNTIDY = re.compile(r"[\\/]\.?[\\/]")
 """Empty part of a path, or a dot, which `pathlib` removes."""
 
@@ -56,13 +62,18 @@ _running: contextvars.ContextVar[ModuleSpace | None] = contextvars.ContextVar(
 
 
 @contextlib.contextmanager
-def modules_of(space: ModuleSpace | None) -> Iterator[None]:
-    """Let libraries that the code in the block calls find the modules of *space* by their names."""
-    token = _running.set(space)
+def let(variable: contextvars.ContextVar[Any], value: Any) -> Iterator[None]:
+    """Let *variable* have *value* in the block."""
+    token = variable.set(value)
     try:
         yield
     finally:
-        _running.reset(token)
+        variable.reset(token)
+
+
+def modules_of(space: ModuleSpace | None) -> AbstractContextManager[None]:
+    """Let libraries that the code in the block calls find the modules of *space* by their names."""
+    return let(_running, space)
 
 
 class ModuleSpace:
@@ -94,7 +105,7 @@ class ModuleSpace:
 
     def owns(self, top: str) -> bool:
         """Return True if *top* means a module or package of this project in the project's own code."""
-        if top in _NEVER_OURS or top in self.owned:
+        if top in NEVER_OURS or top in self.owned:
             return top in self.owned
         found = PathFinder.find_spec(top, [str(self.folder)])
         if found is None:
@@ -140,14 +151,9 @@ class ModuleSpace:
             Path(place).is_relative_to(folder) for place in places if place for folder in others
         )
 
-    @contextlib.contextmanager
-    def asking(self) -> Iterator[None]:
+    def asking(self) -> AbstractContextManager[None]:
         """Let imports in the block find this project's plain names in its folder."""
-        token = _asking.set(self)
-        try:
-            yield
-        finally:
-            _asking.reset(token)
+        return let(_asking, self)
 
     def import_module(self, name: str, package: str | None = None) -> types.ModuleType:
         """Import like ``importlib.import_module``, but search the project first."""
@@ -192,16 +198,14 @@ class ModuleSpace:
 
     def refuse_foreign(self, top: str) -> None:
         """Raise ModuleNotFoundError if only the folder of another project has *top*."""
-        others = [folder for folder in self.lent if folder != self.folder]
-        if not others or top in _NEVER_OURS:
+        others = self.lent - {self.folder}
+        if not others or top in NEVER_OURS:
             return
         loaded = sys.modules.get(top)
         if loaded is None:
-            found = PathFinder.find_spec(top, [str(folder) for folder in others])
-            if found is None:
+            if PathFinder.find_spec(top, [*map(str, others)]) is None:
                 return
-            lent = self.lent - {self.folder}
-            own = [place for place in search_path() if Path(place or ".") not in lent]
+            own = [place for place in search_path() if Path(place or ".") not in others]
             if PathFinder.find_spec(top, own) is not None:
                 return
             owner = next(f for f in others if PathFinder.find_spec(top, [str(f)]) is not None)
@@ -380,12 +384,7 @@ def origin_of(module: types.ModuleType) -> Path | None:
 
 
 def _text_of(module: types.ModuleType | None) -> str | None:
-    place = _place_of(module)
-    return None if place is None else _tidy(place)
-
-
-def _place_of(module: types.ModuleType | None) -> str | None:
-    """Return the path of *module*, as its attributes spell it."""
+    """Return the path of *module*, as `pathlib` spells it."""
     place = getattr(module, "__file__", None)
     if not place:
         try:
@@ -395,11 +394,8 @@ def _place_of(module: types.ModuleType | None) -> str | None:
         if len(places) != 1:
             return None
         place = places[0]
-    return str(place)
-
-
-def _tidy(place: str) -> str:
-    return str(Path(place)) if _UNTIDY.search(place) else place
+    text = str(place)
+    return str(Path(text)) if _UNTIDY.search(text) else text
 
 
 def plain_spec(top: str, *, without: Path) -> ModuleSpec | None:
@@ -413,7 +409,7 @@ def is_installed(spec: ModuleSpec | None) -> bool:
     """Return True for an installed module or package that has its own file."""
     if spec is None or spec.origin is None:
         return False
-    return not {"site-packages", "dist-packages"}.isdisjoint(Path(spec.origin).parts)
+    return not INSTALLED.isdisjoint(Path(spec.origin).parts)
 
 
 def has_code(spec: ModuleSpec) -> bool:
@@ -436,11 +432,11 @@ def names_by_hand(text: bytes) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(tree):
         keys: list[ast.expr] = []
-        if isinstance(node, ast.Subscript) and _is_sys_modules(node.value):
+        if isinstance(node, ast.Subscript) and chain_of(node.value) == _SYS_MODULES:
             keys = [node.slice]
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            keys = node.args[:1] if _is_sys_modules(node.func.value) else []
-        elif isinstance(node, ast.Compare) and any(map(_is_sys_modules, node.comparators)):
+        elif isinstance(node, ast.Call) and (chain_of(node.func) or ())[:-1] == _SYS_MODULES:
+            keys = node.args[:1]
+        elif isinstance(node, ast.Compare) and _SYS_MODULES in map(chain_of, node.comparators):
             keys = [node.left]
         found.update(
             key.value
@@ -448,15 +444,6 @@ def names_by_hand(text: bytes) -> set[str]:
             if isinstance(key, ast.Constant) and isinstance(key.value, str)
         )
     return found
-
-
-def _is_sys_modules(node: ast.expr) -> bool:
-    return (
-        isinstance(node, ast.Attribute)
-        and node.attr == "modules"
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "sys"
-    )
 
 
 def plain_name(module: str) -> str:
@@ -506,9 +493,8 @@ class Finder:
         """Return the spec of a project's module; None for any other module."""
         del target
         if fullname.startswith(PREFIX):
-            prefix, _, module = fullname.removeprefix(PREFIX).partition(".")
-            space = _space_of(PREFIX + prefix)
-            if not module:
+            space = _space_of(fullname)
+            if not plain_name(fullname):
                 spec = ModuleSpec(fullname, _Folder(), is_package=True)  # type: ignore[arg-type]
                 spec.submodule_search_locations = [str(space.folder)]
                 return spec
@@ -553,12 +539,11 @@ def _watch_imports_by_name() -> None:
             return plain(name, globals, locals, fromlist, level)
         module = globals.get("__name__") if type(globals) is dict else None
         if type(module) is str and module.startswith(PREFIX):
-            space = _space_of(PREFIX + module.removeprefix(PREFIX).partition(".")[0])
-            return space.statement(name, globals, locals, fromlist, level)
-        meant = _meant(name)
-        if meant is not None:
-            return meant.statement(name, globals, locals, fromlist, level)
-        return plain(name, globals, locals, fromlist, level)
+            meant: ModuleSpace | None = _space_of(module)
+        else:
+            meant = _meant(name)
+        statement = plain if meant is None else meant.statement
+        return statement(name, globals, locals, fromlist, level)
 
     @functools.wraps(plain_module)
     def import_module(name: str, package: str | None = None) -> types.ModuleType:
@@ -581,7 +566,7 @@ def _meant(name: str) -> ModuleSpace | None:
     """
     space = _running.get()
     top = name.partition(".")[0]
-    if space is None or not top or top in _NEVER_OURS or name.startswith(PREFIX):
+    if space is None or not top or top in NEVER_OURS or name.startswith(PREFIX):
         return None
     if not space.is_others(top):
         return None
@@ -591,13 +576,14 @@ def _meant(name: str) -> ModuleSpace | None:
     return None
 
 
-def _space_of(prefix: str) -> ModuleSpace:
-    """Return the space with *prefix*; create it in a process that does not have it yet."""
-    if prefix not in _spaces:
-        quoted, _, generation = prefix.removeprefix(PREFIX).partition(";")
+def _space_of(module: str) -> ModuleSpace:
+    """Return the space of *module*, below `PREFIX`; create it in a process that does not have it yet."""
+    place = module.removeprefix(PREFIX).partition(".")[0]
+    if PREFIX + place not in _spaces:
+        quoted, _, generation = place.partition(";")
         folder = Path(urllib.parse.unquote(quoted))
         return ModuleSpace(folder, private=True, generation=int(generation or 0))
-    return _spaces[prefix]
+    return _spaces[PREFIX + place]
 
 
 if not any(getattr(finder, "__module__", "") == __name__ for finder in sys.meta_path):

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.functions.module_source import first_line
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -42,9 +44,7 @@ class FunctionSource:
 
 def source_of(fn: Callable[..., Any]) -> FunctionSource | None:
     """Return the source of *fn*; None if it has no file, or if the file no longer contains it."""
-    while isinstance(fn, functools.partial):
-        fn = fn.func
-    fn = inspect.unwrap(fn)
+    fn = inspect.unwrap(innermost(fn))
     code = getattr(fn, "__code__", None)
     file = Path(getattr(code, "co_filename", ""))
     try:
@@ -61,6 +61,13 @@ def source_of(fn: Callable[..., Any]) -> FunctionSource | None:
     return FunctionSource(name=name, file=file, line=first_line(nearest), module_text=text)
 
 
+def innermost(fn: Any) -> Any:
+    """Return *fn* without the partials around it."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    return fn
+
+
 def with_helpers(source: FunctionSource) -> str:
     """Return the function's text, preceded by the functions and classes of its module that it uses."""
     tree = ast.parse(source.module_text)
@@ -71,7 +78,7 @@ def with_helpers(source: FunctionSource) -> str:
     main = next(d for d in by_name[source.name] if first_line(d) == source.line)
     needed, waiting = {main.lineno: main}, [main]
     while waiting:
-        for name in _names_in(waiting.pop()):
+        for name in {n.id for n in ast.walk(waiting.pop()) if isinstance(n, ast.Name)}:
             for helper in by_name.get(name, ()):
                 if helper.lineno not in needed:
                     needed[helper.lineno] = helper
@@ -89,15 +96,6 @@ def definitions(tree: ast.Module) -> Iterator[Definition]:
             yield node
         elif isinstance(node, ast.If | ast.Try):
             waiting = [*node.body, *node.orelse, *waiting]
-
-
-def _names_in(definition: Definition) -> set[str]:
-    return {node.id for node in ast.walk(definition) if isinstance(node, ast.Name)}
-
-
-def first_line(definition: Definition) -> int:
-    """Return the line of the first decorator, or of the ``def``."""
-    return min([definition.lineno, *(d.lineno for d in definition.decorator_list)])
 
 
 def text_of(definition: Definition, lines: list[str]) -> str:

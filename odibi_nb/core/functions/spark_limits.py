@@ -84,8 +84,7 @@ def refused_uses(fn: Callable[..., Any], limits: str) -> list[Refused]:
     source = source_of(fn)
     if source is None or source.ready_made:
         return []
-    found = dict.fromkeys(_refused(ast.parse(with_helpers(source)), limits))
-    return list(found)
+    return [*dict.fromkeys(_refused(ast.parse(with_helpers(source)), limits))]
 
 
 def notices(functions: Mapping[str, Callable[..., Any]], limits: str) -> list[str]:

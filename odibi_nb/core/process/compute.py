@@ -25,13 +25,11 @@ JOB = "job"
 """The face of a task of a Databricks job."""
 SHELL = "shell"
 """The face of a process beside the notebook, such as a command of ``%sh``."""
-_SERVERLESS = "client."
 _MAX_VERSION = 100  # characters; a version has about 10
-_CONTEXT = "dbruntime.databricks_repl_context"
 
 
 class Kind(str, Enum):
-    """Kinds of compute.
+    """Kinds of compute, with their names in messages.
 
     Attributes:
         OWN: a machine that is not Databricks'.
@@ -41,20 +39,11 @@ class Kind(str, Enum):
         SERVERLESS: Databricks' serverless compute.
     """
 
-    OWN = "own"
-    CONNECT = "connect"
-    CLASSIC = "classic"
-    CONTAINER = "container"
-    SERVERLESS = "serverless"
-
-
-_NAMES = {
-    Kind.OWN: "not Databricks",
-    Kind.CONNECT: "Databricks Connect from a machine of its own",
-    Kind.CLASSIC: "Databricks cluster",
-    Kind.CONTAINER: "Databricks cluster with a container of its own",
-    Kind.SERVERLESS: "Databricks serverless compute",
-}
+    OWN = "not Databricks"
+    CONNECT = "Databricks Connect from a machine of its own"
+    CLASSIC = "Databricks cluster"
+    CONTAINER = "Databricks cluster with a container of its own"
+    SERVERLESS = "Databricks serverless compute"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +67,8 @@ class Compute:
     job_id: str = ""
 
     def __str__(self) -> str:
-        parts = [f"{_NAMES[self.kind]}{f' {self.version}' if self.version else ''}"]
-        parts += [self.face] if self.face else []
-        return ", ".join(parts)
+        version = f" {self.version}" if self.version else ""
+        return ", ".join(filter(None, [f"{self.kind.value}{version}", self.face]))
 
 
 def is_databricks(environ: Mapping[str, str] | None = None) -> bool:
@@ -103,7 +91,7 @@ def find_compute(environ: Mapping[str, str] | None = None) -> Compute:
     if not version:
         connects = "databricks.connect" in sys.modules
         return Compute(kind=Kind.CONNECT if connects else Kind.OWN)
-    if version.startswith(_SERVERLESS):
+    if version.startswith("client."):
         kind = Kind.SERVERLESS
     else:
         kind = Kind.CONTAINER if from_file else Kind.CLASSIC
@@ -134,7 +122,7 @@ def _version(environ: Mapping[str, str]) -> tuple[str, bool]:
 def _context() -> Any:
     """Return Databricks' context of this notebook or job; None in a shell."""
     try:
-        return import_module(_CONTEXT).get_context()
+        return import_module("dbruntime.databricks_repl_context").get_context()
     except Exception:  # noqa: BLE001  the module is Databricks' own and has no documentation
         return None
 

@@ -11,8 +11,6 @@ from typing import Any
 
 from odibi_nb.core.process.compute import has_databricks_session
 
-_RUNTIME = "databricks.sdk.runtime"
-
 
 def find_secret(place: str) -> str:
     """Return the secret at *place*, ``scope/key``.
@@ -39,7 +37,7 @@ def _asked(ask: Any, what: str) -> str:
     if not has_databricks_session():
         raise LookupError(f"{what} of Databricks: this machine has none")
     try:
-        return str(ask(import_module(_RUNTIME).dbutils))
+        return str(ask(import_module("databricks.sdk.runtime").dbutils))
     except Exception as exc:  # dbutils raises the JVM's errors, or its own
         reason = " ".join(str(exc).split())[:200] or type(exc).__name__
         raise LookupError(f"{what} of Databricks cannot be read: {reason}") from exc

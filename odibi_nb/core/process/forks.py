@@ -31,19 +31,10 @@ _LONGEST_REST = 1 << 20
 _MARK = b"\x00\x00the attempt has ended\x00\x00\n"
 
 
-def _nothing() -> None:
-    """Do nothing."""
-
-
-def at_fork(
-    *,
-    in_child: Callable[[], None],
-    before: Callable[[], None] = _nothing,
-    in_parent: Callable[[], None] = _nothing,
-) -> None:
-    """Call *before* and *in_parent* in the thread that forks, and *in_child* in the new process."""
+def at_fork(**hooks: Callable[[], object]) -> None:
+    """Register *hooks* with ``os.register_at_fork``. Windows has none, and does not fork."""
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=before, after_in_child=in_child, after_in_parent=in_parent)
+        os.register_at_fork(**hooks)
 
 
 def leave_garbage_to_the_parent() -> None:
@@ -74,7 +65,7 @@ def forked_children_end_here() -> Iterator[None]:
 
 def _end_child(failed: BaseException | None) -> NoReturn:
     code = 0 if failed is None else 1
-    if isinstance(failed, SystemExit) and (failed.code is None or isinstance(failed.code, int)):
+    if isinstance(failed, SystemExit) and isinstance(failed.code, int | None):
         code = failed.code or 0
     elif failed is not None:
         traceback.print_exception(type(failed), failed, failed.__traceback__)
@@ -116,9 +107,8 @@ class Children:
         """Note that this process is a child now."""
         if not self._is_child:
             with contextlib.suppress(OSError):
-                os.close(
-                    self._read
-                )  # with its own reader, a child would wait for itself once the parent is gone
+                # With its own reader, a child would wait for itself once the parent is gone.
+                os.close(self._read)
         self._is_child = True
         self._unsent = ""
 

@@ -1,4 +1,7 @@
-"""Treat interrupts (Ctrl-C, ■, SIGTERM) as requests instead of exceptions."""
+"""Treat interrupts (Ctrl-C, ■, SIGTERM) as requests instead of exceptions.
+
+Signals reach the main thread only. On another thread, the blocks of this module have no effect.
+"""
 
 from __future__ import annotations
 
@@ -26,26 +29,23 @@ class InterruptsHeldBack:
 
     Use it for work that must not stop halfway, such as taking and releasing a lock. `let_through`
     lets one interrupt take effect inside the block. After that interrupt, the block delays SIGINT
-    again, so that the cleanup is not interrupted. Signals reach the main thread only. On another
-    thread the block has no effect.
+    again, so that the cleanup is not interrupted.
     """
 
     def __init__(self) -> None:
         self._before: Any = None
         self._outer: dict[int, Any] = {}
-        self._installed = False
         self._open = False
         self._pending = False
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.getsignal(signal.SIGINT)
             # None: the handler was not installed from Python, so it could not be restored.
-            self._installed = self._before is not None
-            if self._installed:
-                self._outer = {int(signal.SIGINT): self._before}
-                signal.signal(signal.SIGINT, self._interrupted)
-                _outside.append(self._outer)
+            self._before = signal.getsignal(signal.SIGINT)
+        if self._before is not None:
+            self._outer = {int(signal.SIGINT): self._before}
+            signal.signal(signal.SIGINT, self._interrupted)
+            _outside.append(self._outer)
         return self
 
     def __exit__(
@@ -54,7 +54,7 @@ class InterruptsHeldBack:
         exc: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not self._installed:
+        if self._before is None:
             return
         _outside.remove(self._outer)
         signal.signal(signal.SIGINT, self._before)
@@ -103,8 +103,7 @@ def interrupts_as_requests(ask: Callable[[], None], patience: int) -> Iterator[N
 
     After *patience* SIGINTs, the next one raises KeyboardInterrupt, because the requests seem to
     have no effect. SIGTERM, with which schedulers announce a kill, calls *ask* twice. It takes its
-    normal effect when the block has ended. Signals reach the main thread only. On another thread
-    the block has no effect.
+    normal effect when the block has ended.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -161,11 +160,7 @@ def _let_signals_through() -> None:
 
 
 def _forget_in_child() -> None:
-    """Restore the signal handlers from before the run in a forked process.
-
-    ``multiprocessing.Pool`` ends a worker with SIGTERM. As a request to the run, the signal would
-    have no effect, and the pool would wait forever.
-    """
+    """Restore the signal handlers from before the run in a forked process; see `forks`."""
     for handlers in reversed(_outside):
         for number, handler in handlers.items():
             signal.signal(number, handler)
@@ -173,4 +168,8 @@ def _forget_in_child() -> None:
     _let_signals_through()
 
 
-at_fork(before=_hold_signals, in_child=_forget_in_child, in_parent=_let_signals_through)
+at_fork(
+    before=_hold_signals,
+    after_in_child=_forget_in_child,
+    after_in_parent=_let_signals_through,
+)

@@ -45,4 +45,8 @@ def _after_fork_in_child() -> None:
     _importing = threading.RLock()
 
 
-at_fork(before=_before_fork, in_child=_after_fork_in_child, in_parent=_after_fork_in_parent)
+at_fork(
+    before=_before_fork,
+    after_in_child=_after_fork_in_child,
+    after_in_parent=_after_fork_in_parent,
+)

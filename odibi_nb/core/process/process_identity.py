@@ -37,8 +37,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
 def current_process() -> Process:
     """Return the identity of this process."""
     pid = os.getpid()
-    state, started = _state_and_start(pid)
-    del state
+    _, started = _state_and_start(pid)
     return Process(pid=pid, host=socket.gethostname(), space=_space(), started=started)
 
 

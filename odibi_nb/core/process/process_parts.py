@@ -6,7 +6,6 @@ Only what is Python's own is here. Options of libraries, such as pandas', are le
 from __future__ import annotations
 
 import builtins
-import contextlib
 import gc
 import io
 import locale
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Part(NamedTuple):
-    """One part: *read* returns it, and *restore* sets it to a value that *read* returned."""
+    """One part: *read* returns it, and *restore* sets it to a value that *read* returned, or raises."""
 
     read: Callable[[], Any]
     restore: Callable[[Any], object]
@@ -40,12 +39,6 @@ def _folder() -> str | None:
         return os.getcwd()  # noqa: PTH109  a path is not needed, and takes 5 µs more
     except OSError:  # it was removed
         return None
-
-
-def _to_folder(before: str | None) -> None:
-    if before is not None:
-        with contextlib.suppress(OSError):  # the folder was removed during the run
-            os.chdir(before)
 
 
 def _filters() -> tuple[list[Any], tuple[Any, ...]]:
@@ -66,14 +59,11 @@ def _locale() -> str | None:
         return None
 
 
-def _set_locale(before: str | None) -> None:
-    if before is not None:
-        with contextlib.suppress(locale.Error):
-            locale.setlocale(locale.LC_ALL, before)
-
-
-_FUNCTIONS_OF = (builtins, sys, time, os, io, random, warnings, threading)
-_CLASSES = (threading.Thread, ThreadPoolExecutor, logging.Logger)
+_FUNCTIONS_OF: tuple[Any, ...] = (
+    *(builtins, sys, time, os, io, random, warnings, threading),
+    *(threading.Thread, ThreadPoolExecutor, logging.Logger),
+)
+"""Modules and classes whose functions rows replace in experiments."""
 _SETTINGS: dict[str, tuple[str, ...]] = {
     "sys": ("stdin", "argv", "__stdin__", "__stdout__", "__stderr__"),
     "os": ("environ",),
@@ -87,29 +77,27 @@ _NOT_HERE = frozenset({"stdout", "stderr", "last_type"})
 
 
 class Functions:
-    """The functions and classes of Python's own modules, some of which rows replace in experiments."""
+    """The functions and classes of Python's own modules and classes, as they are now."""
 
     def __init__(self) -> None:
-        self._places = (*_FUNCTIONS_OF, *_CLASSES)
-        self._kept = [
-            {
+        self._kept = {
+            place: {
                 name: value
                 for name, value in vars(place).items()
                 if callable(value) and name not in _NOT_HERE
             }
-            for place in self._places
-        ]
-        self._values = [vars(place).values() for place in self._places]
+            for place in _FUNCTIONS_OF
+        }
+        self._values = [vars(place).values() for place in _FUNCTIONS_OF]
         self._seen = [*map(list, self._values)]
 
     def put_back(self) -> None:
         """Put back the functions that were replaced or deleted."""
         if self._are_as_seen():
             return
-        for place, kept in zip(self._places, self._kept, strict=True):
-            present = vars(place)
+        for place, kept in self._kept.items():
             for name, value in kept.items():
-                now = present.get(name)
+                now = vars(place).get(name)
                 if now is not value and not getattr(now, "of_odibi_nb", False):
                     setattr(place, name, value)
         self._seen = [*map(list, self._values)]
@@ -138,8 +126,8 @@ def _set_settings(before: list[tuple[str, list[Any]]]) -> None:
 
 def new_threads() -> tuple[Any, Any]:
     """Return the tracer and the profiler that new threads get."""
-    names = "_trace_hook", "_profile_hook"
-    return tuple(getattr(threading, name) for name in names)
+    hooks: Any = threading
+    return hooks._trace_hook, hooks._profile_hook  # noqa: SLF001  Python has no function for them
 
 
 def set_new_threads(before: tuple[Any, Any]) -> None:
@@ -161,10 +149,6 @@ def _start_method() -> Any:
     """Return the way in which ``multiprocessing`` starts processes, if a user or a row has chosen one."""
     module = sys.modules.get("multiprocessing")
     return None if module is None else module.get_start_method(allow_none=True)
-
-
-def _set_start_method(before: Any) -> None:
-    sys.modules["multiprocessing"].set_start_method(before, force=True)
 
 
 def _decimals() -> tuple[Any, ...] | None:
@@ -248,15 +232,15 @@ def _limit_parts() -> list[Part]:
 _LIMITS = tuple(f"RLIMIT_{name}" for name in ("NOFILE", "AS", "FSIZE", "DATA", "STACK", "CORE"))
 
 PARTS = (
-    Part(_folder, _to_folder),
+    Part(_folder, os.chdir),
     Part(_filters, _set_filters),
-    Part(_locale, _set_locale),
+    Part(_locale, lambda before: locale.setlocale(locale.LC_ALL, before)),
     Part(_settings, _set_settings),
     Part(_variables, _add_variables),
     Part(_time_zone, _set_time_zone),
     Part(_umask, os.umask),
     Part(_decimals, _set_decimals),
-    Part(_start_method, _set_start_method),
+    Part(_start_method, lambda x: sys.modules["multiprocessing"].set_start_method(x, force=True)),
     Part(lambda: (gc.isenabled(), gc.get_threshold(), gc.get_debug()), _set_garbage),
     Part(socket.getdefaulttimeout, socket.setdefaulttimeout),
     Part(sys.getrecursionlimit, sys.setrecursionlimit),

@@ -210,18 +210,17 @@ class LoggingState:
             if handler not in root.handlers:
                 root.addHandler(handler)
             if isinstance(handler, logging.FileHandler) and handler.stream is None:
-                handler.mode = (
-                    "a"  # a row has closed it: it opens its file again, and must not empty it
-                )
+                # A row has closed it: it opens its file again, and must not empty it.
+                handler.mode = "a"
 
     def put_back(self, *, exactly: bool) -> None:
         """Add the handlers that are missing again; with *exactly*, restore all of this state."""
         root = logging.getLogger()
-        for handler in [*root.handlers] if exactly else []:
-            if handler not in self.handlers:
-                root.removeHandler(handler)
         self._add_handlers()
         if exactly:
+            for handler in [*root.handlers]:
+                if handler not in self.handlers:
+                    root.removeHandler(handler)
             root.setLevel(self.level)
             logging.disable(self.disabled_below)
             self.enable()
@@ -229,8 +228,7 @@ class LoggingState:
 
 def _let_threads_start() -> None:
     """Give Python its own hooks back if a row has taken them: without a hook no thread can start."""
-    hooks: tuple[Any, Any] = threading.excepthook, sys.excepthook
-    if hooks[0] is None:
-        threading.excepthook = threading.__excepthook__
-    if hooks[1] is None:
-        sys.excepthook = sys.__excepthook__
+    module: Any
+    for module in (threading, sys):
+        if module.excepthook is None:
+            module.excepthook = module.__excepthook__

@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-SET_ASIDE = "set_aside"
-
 
 def read_regular(path: Path, most: int = -1) -> bytes | None:
     """Return at most *most* bytes of a regular file; None if *path* is not one or is unreadable.
@@ -105,7 +103,7 @@ def set_aside(state_dir: Path, path: Path) -> str:
 
     Return the new path; "" if it cannot be moved.
     """
-    folder = state_dir / SET_ASIDE
+    folder = state_dir / "set_aside"
     target = folder / path.name
     with contextlib.suppress(OSError):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -10,7 +10,6 @@ from odibi_nb.core.process.private_files import DEFAULT_NAME
 
 MOUNTS = (Path("/Workspace"), Path("/Volumes"), Path("/dbfs"))
 """Folders of Databricks in which each file operation is a request, and which may be read-only."""
-_ON_DRIVER = "odibi-state"
 
 
 def state_folder(folder: Path, configured: str | Path | None = None) -> Path:
@@ -28,5 +27,5 @@ def state_folder(folder: Path, configured: str | Path | None = None) -> Path:
         return Path(configured)
     if is_databricks() and any(folder.is_relative_to(mount) for mount in MOUNTS):
         digest = hashlib.blake2b(str(folder).encode(), digest_size=4).hexdigest()
-        return Path.home() / _ON_DRIVER / f"{folder.name}-{digest}" / DEFAULT_NAME
+        return Path.home() / "odibi-state" / f"{folder.name}-{digest}" / DEFAULT_NAME
     return folder / DEFAULT_NAME

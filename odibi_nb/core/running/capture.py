@@ -392,4 +392,4 @@ def _after_fork_in_child() -> None:
         log.after_fork_in_child()
 
 
-forks.at_fork(before=_before_fork, in_child=_after_fork_in_child)
+forks.at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

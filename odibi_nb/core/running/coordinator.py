@@ -181,22 +181,23 @@ class TransformationRunner:
         self._start_what_may()
         if self.inbox.empty():
             self.events.journal.flush()
-        message = self._next_message(self._patience())
+        message = self._next_message(self._patience)
         if message is not None:
             self._read(message)
         self._look_at_the_clock()
 
     def read_waiting(self) -> None:
         """Read the messages on the inbox. After the last row, events and warnings may still arrive."""
-        while (message := self._next_message(0)) is not None:
+        while (message := self._next_message()) is not None:
             self._read(message)
 
-    def _next_message(self, seconds: float) -> Message | None:
-        """Return the next message; None if none arrives within *seconds*."""
+    def _next_message(self, patience: Callable[[], float] = float) -> Message | None:
+        """Return the next message; None if none arrives within the seconds that *patience* returns."""
         # In Python 3.10, get(timeout=…) may wait for ever if its time is over as soon as it begins. It
         # waits only once if a read without waiting has found the queue empty before.
         with contextlib.suppress(queue.Empty):
             return self.inbox.get_nowait()
+        seconds = patience()
         if seconds > 0:
             with contextlib.suppress(queue.Empty):
                 return self.inbox.get(timeout=seconds)
@@ -443,8 +444,8 @@ class TransformationRunner:
     def _patience(self) -> float:
         """Return the seconds until the next retry or timeout; at most one tick."""
         dues = [*self._waiting.values(), *(a.deadline for a in self._running.values())]
-        dues += [] if self._over else [self._deadline]
-        return max(0.0, min([TICK_SECONDS, *(due - time.monotonic() for due in dues)]))
+        dues.append(math.inf if self._over else self._deadline)
+        return max(0.0, min(TICK_SECONDS, min(dues) - time.monotonic()))
 
     def _look_at_the_clock(self) -> None:
         now = time.monotonic()

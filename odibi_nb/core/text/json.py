@@ -35,8 +35,7 @@ def decode_json(text: str | bytes | bytearray) -> Any:
         return decoded if len(text) <= 2 * MAX_DEPTH else not_too_deep(decoded)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         pass
-    raw = text.encode(errors="surrogatepass") if isinstance(text, str) else bytes(text)
-    raw = raw.removeprefix(_BYTE_ORDER_MARK)
+    raw = _encoded(text).removeprefix(_BYTE_ORDER_MARK)
     try:
         raw.decode()
         return not_too_deep(msgspec.json.decode(raw))
@@ -57,6 +56,10 @@ def decode_json(text: str | bytes | bytearray) -> Any:
         raise ValueError(message) from exc
 
 
+def _encoded(text: str | bytes | bytearray) -> bytes:
+    return text.encode(errors="surrogatepass") if isinstance(text, str) else bytes(text)
+
+
 def _without_twins(pairs: list[tuple[str, Any]]) -> None:
     if len({key for key, _ in pairs}) < len(pairs):
         raise ValueError
@@ -64,8 +67,6 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> None:
 
 _DECODER = msgspec.json.Decoder()
 _ENCODER = msgspec.json.Encoder()
-_TEXT_SIGNS: tuple[Any, Any] = ("{", ":")
-_BYTE_SIGNS: tuple[Any, Any] = (b"{", b":")
 _TWIN_FINDER = json.JSONDecoder(object_pairs_hook=_without_twins)
 
 
@@ -83,7 +84,8 @@ def decode_config(text: str | bytes | bytearray) -> Any:
         ValueError: as in `decode_json`.
     """
     decoded = decode_json(text)
-    brace, colon = _TEXT_SIGNS if isinstance(text, str) else _BYTE_SIGNS
+    signs: tuple[Any, Any] = ("{", ":") if isinstance(text, str) else (b"{", b":")
+    brace, colon = signs
     if isinstance(decoded, dict):
         keys = len(decoded)
     elif isinstance(decoded, list) and brace in text:  # most inputs contain no object
@@ -92,28 +94,23 @@ def decode_config(text: str | bytes | bytearray) -> Any:
         return decoded
     if text.count(colon) <= keys:  # nearly always: no key of the text is lost
         return decoded
-    raw = text.encode(errors="surrogatepass") if isinstance(text, str) else bytes(text)
+    raw = _encoded(text)
+    bare = raw.removeprefix(_BYTE_ORDER_MARK)
     # Nearly always equal: a duplicate key makes the text longer than the encoded value.
-    if _ENCODER.encode(decoded) == msgspec.json.format(
-        raw.removeprefix(_BYTE_ORDER_MARK), indent=-1
-    ):
+    if _ENCODER.encode(decoded) == msgspec.json.format(bare, indent=-1):
         return decoded
     try:
-        _TWIN_FINDER.decode(raw.decode("utf-8-sig"))
+        _TWIN_FINDER.decode(bare.decode())
     except (ValueError, RecursionError):  # this parser also refuses some numbers
-        twins = [*_twin_keys(raw.removeprefix(_BYTE_ORDER_MARK))]
-        if twins:
-            shown_twins = [
-                f"key {shown(key)} occurs twice: {_place(raw, first)} and {_place(raw, second)}"
-                for key, first, second in twins[:MAX_TWINS]
-            ]
-            more = len(twins) - MAX_TWINS
-            rest = (
-                [f"and {counted(more, 'more key is', 'more keys are')} that occur twice"]
-                if more > 0
-                else []
-            )
-            raise TwinKeyError("; ".join([*shown_twins, *rest])) from None
+        twins = [*_twin_keys(bare)]
+        lines = [
+            f"key {shown(key)} occurs twice: {_place(raw, first)} and {_place(raw, second)}"
+            for key, first, second in twins[:MAX_TWINS]
+        ]
+        if (more := len(twins) - MAX_TWINS) > 0:
+            lines.append(f"and {counted(more, 'more key is', 'more keys are')} that occur twice")
+        if lines:
+            raise TwinKeyError("; ".join(lines)) from None
     return decoded
 
 
@@ -141,9 +138,9 @@ def not_too_deep(decoded: _Decoded) -> _Decoded:
     Raises:
         RecursionError: if it is nested deeper than `MAX_DEPTH`.
     """
-    level: list[Any] = [decoded]
+    level: list[Any] = [decoded] if isinstance(decoded, (dict, list)) else []
     depth = 0
-    while level := [x for x in level if isinstance(x, (dict, list))]:
+    while level:
         depth += 1
         if depth > MAX_DEPTH:
             raise RecursionError

@@ -17,9 +17,9 @@ def safe_str(value: object, what: str = "it") -> str:
     return value if type(value) is str else _asked(str, value, what)
 
 
-def safe_repr(value: object, what: str = "it") -> str:
-    """Return ``repr(value)``. If that fails, return a text with the note that *what* cannot be shown."""
-    return _asked(repr, value, what)
+def safe_repr(value: object) -> str:
+    """Return ``repr(value)``. If that fails, return a text with the note that it cannot be shown."""
+    return _asked(repr, value, "it")
 
 
 def _asked(ask: Callable[[Any], str], value: object, what: str) -> str:

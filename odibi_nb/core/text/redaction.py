@@ -7,10 +7,13 @@ because a function may print any text, and a pattern that backtracks holds Pytho
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.text.object_text import safe_str
 from odibi_nb.core.text.terminal_text import readable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 REDACTED = "***"
 MAX_SHOWN = 60
@@ -32,7 +35,7 @@ _STEMS = (
 """Parts of secret keys: each text that `_SECRET_KEY` finds contains one of them."""
 _ODD_I = "ıİ"
 """Letters that the pattern takes for an i, and that lower case leaves different from it."""
-_REST_OF_KEY = re.compile(r"[\w.$-]*")
+_END_OF_KEY = re.compile(r"[^\w.$-]")
 _KEY_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.$-"
 _LONGEST_KEY = 80
 # The text between a key and its value: an optional quote or bracket that ends the key, then a sign.
@@ -74,6 +77,7 @@ _SCHEME = re.compile(
 # looks generated, or if the line begins with the word as in a configuration file.
 _WORDS = re.compile(r"[A-Za-z]{1,40}[ \t.,;]")
 _TYPE_LETTERS = "sbioASOF"
+_NEWLINE = re.compile(r"\n")
 _NO_SPACE = re.compile(r"\S")
 _COUNT = re.compile(r"\d{1,9}(?![\w.])")
 _END_OF_HEADER = re.compile(r"[\n'\"]|$")
@@ -99,7 +103,7 @@ _SHAPES = re.compile(
     r"|AIza[\w-]{35}|ya29\.[\w-]{20,}|sk[-_](?:live_|test_|proj-|ant-)?[\w-]{20,255}|hf_[A-Za-z0-9]{30,64})"
     r"|(?<!\w)(?:npm_[A-Za-z0-9]{30,64}|SG\.[\w-]{16,40}\.[\w-]{16,80})"
     r"|(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{86}=="  # an Azure storage account's key
-    r"|(?<![^\W_])[Bb]earer[ ](?=[^\s\d]{0,80}\d)[\w.~+/=-]{8,}"
+    r"|(?<![^\W_])([Bb]earer[ ])(?=[^\s\d]{0,80}\d)[\w.~+/=-]{8,}"
 )
 _SHAPE_STARTS = (
     *("eyJ", "dapi", "AKIA", "ASIA", "AROA", "AIDA", "gh", "glpat-", "xox", "AIza"),
@@ -120,7 +124,6 @@ _LOGIN = re.compile(
 _LOGINS = ("auth", "Auth(", ".login(")
 _LEAST_TOKEN = 20
 _KEY_BLOCK = re.compile(r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY-----")
-_KEY_BLOCK_END = "-----END "
 _END_OF_AUTHORITY = re.compile(r"[\s/?#]|$")
 _END_OF_URL = re.compile(r"[\s'\"<>]|$")
 _HOST_AND_PORT = re.compile(r"\d+[/?#]")
@@ -164,18 +167,29 @@ def redact_text(text: str) -> str:
     for secret in _hidden:
         text = text.replace(secret, REDACTED)
     if "://" in text:
-        text = _without_passwords(text)
+        text = _without(_passwords(text), text)
     if "-----BEGIN " in text:
-        text = _without_key_blocks(text)
+        text = _without(_key_blocks(text), text)
     if "earer " in text or any(map(text.__contains__, _SHAPE_STARTS)):
-        text = _SHAPES.sub(_without_token, text)
+        text = _SHAPES.sub(_only_start, text)
     if any(map(text.__contains__, _WEBHOOKS)):
         text = _WEBHOOK.sub(_only_start, text)
     if "jdbc:oracle:" in text:
         text = _ORACLE.sub(_only_start, text)
     if any(map(text.__contains__, _LOGINS)):
         text = _LOGIN.sub(_only_start, text)
-    return _without_named(text) if _may_name_secrets(text) else text
+    named = [*_named(text)] if _may_name_secrets(text) else []
+    return _without(named, text) if named else text
+
+
+def _without(spans: Iterable[tuple[int, int]], text: str) -> str:
+    """Hide each of *spans*, which are in order, in *text*."""
+    shown: list[str] = []
+    done = 0
+    for start, end in spans:
+        shown += text[done:start], REDACTED
+        done = end
+    return "".join([*shown, text[done:]])
 
 
 def _may_name_secrets(text: str) -> bool:
@@ -191,14 +205,13 @@ def is_secret_name(name: str) -> bool:
     return _may_name_secrets(start) and bool(_SECRET_KEY.search(start))
 
 
-def _without_passwords(text: str) -> str:
-    """Hide the password of ``user:password@`` after every ``://``, up to the last @ before the path.
+def _passwords(text: str) -> Iterator[tuple[int, int]]:
+    """Find the password of ``user:password@`` after every ``://``, up to the last @ before the path.
 
-    If a password has an unescaped slash, hide it up to the last @ of the URL, unless the text looks
-    like ``host:port/path``.
+    A password with an unescaped slash goes up to the last @ of the URL, unless the text looks like
+    ``host:port/path``.
     """
-    shown: list[str] = []
-    done = at = 0
+    at = 0
     url_ends = last_at = -1
     while (start := text.find("://", at)) >= 0:
         start += 3
@@ -210,18 +223,15 @@ def _without_passwords(text: str) -> str:
             last_at = _last_sign(text, start, url_ends)
         if colon >= 0 and sign > colon and "@" not in text[start:colon]:
             at = sign
+            yield colon + 1, at
         elif 0 <= colon < last_at and not _HOST_AND_PORT.match(text, colon + 1):
             at = last_at
+            yield colon + 1, at
         elif colon < 0 < sign and _is_token(text, start, sign):
-            shown += text[done:start], REDACTED
-            done = at = sign
-            continue
+            at = sign
+            yield start, at
         else:
             at = start
-            continue
-        shown += text[done : colon + 1], REDACTED
-        done = at
-    return "".join([*shown, text[done:]])
 
 
 def _is_token(text: str, start: int, end: int) -> bool:
@@ -245,45 +255,32 @@ def _end(pattern: re.Pattern[str], text: str, start: int) -> int:
     return len(text) if found is None else found.start()
 
 
-def _without_key_blocks(text: str) -> str:
-    """Hide the body of private keys in PEM format. If a key has no end, hide the rest of the text."""
-    shown: list[str] = []
+def _key_blocks(text: str) -> Iterator[tuple[int, int]]:
+    """Find the body of private keys in PEM format. A key without an end goes up to the end of the text."""
     at = 0
     while (found := _KEY_BLOCK.search(text, at)) is not None:
-        end = text.find(_KEY_BLOCK_END, found.end())
-        shown += text[at : found.end()], REDACTED
+        end = text.find("-----END ", found.end())
         at = len(text) if end < 0 else end
-    return "".join([*shown, text[at:]])
+        yield found.end(), at
 
 
 def _only_start(found: re.Match[str]) -> str:
-    return f"{found[1]}{REDACTED}"
+    return f"{found[1] or ''}{REDACTED}"
 
 
-def _without_token(found: re.Match[str]) -> str:
-    text = found[0]
-    return f"{text[:7]}{REDACTED}" if text[:7].lower() == "bearer " else REDACTED
-
-
-def _without_named(text: str) -> str:
-    shown: list[str] = []
-    done = at = 0
+def _named(text: str) -> Iterator[tuple[int, int]]:
+    """Find the values of secret-looking keys."""
+    at = 0
     while (found := _SECRET_KEY.search(text, at)) is not None:
-        rest = _REST_OF_KEY.match(text, found.end())
-        at = rest.end() if rest else found.end()
+        at = _end(_END_OF_KEY, text, found.end())
         for start, end in _value(text, found.start(), at):
             if end > start:
-                shown += text[done:start], REDACTED
-                done = end
+                yield start, end
             at = max(at, end)
-    return "".join([*shown, text[done:]]) if shown else text
 
 
 def _value(text: str, found: int, end: int) -> list[tuple[int, int]]:
-    """Return start and end of each part of a key's value.
-
-    *found* is a position in the key, and *end* is the key's end.
-    """
+    """Return start and end of each part of the value of a key that has the position *found* and ends at *end*."""
     window = text[max(0, found - _LONGEST_KEY) : found]
     before = window.rstrip(_KEY_CHARACTERS)
     key = window[len(before) :] + text[found:end]
@@ -375,7 +372,7 @@ def _whole(text: str, start: int) -> list[tuple[int, int]]:
         return [(start, block.end())]
     entity = _ENTITY.match(text, start)
     if entity is not None:
-        line_ends = _end_of_line(text, start)
+        line_ends = _end(_NEWLINE, text, start)
         ends = text.find(entity[0], entity.end(), line_ends)
         return [(entity.end(), line_ends if ends < 0 else ends)]
     bracket = _BRACKET.match(text, start)
@@ -384,11 +381,6 @@ def _whole(text: str, start: int) -> list[tuple[int, int]]:
         return _quoted(text, opening)
     scheme = _SCHEME.match(text, start)
     return [(start, _end_of_word(text, scheme.end() if scheme else start))]
-
-
-def _end_of_line(text: str, start: int) -> int:
-    found = text.find("\n", start)
-    return len(text) if found < 0 else found
 
 
 def _quoted(text: str, opening: re.Match[str]) -> list[tuple[int, int]]:
@@ -429,15 +421,14 @@ def _end_of_word(text: str, start: int) -> int:
             if not depth and _CLOSES.match(text, at):
                 break
             depth -= bool(depth)
-        elif sign == "\n" or ((not depth and sign in "\"'`&;,") or (not depth and sign.isspace())):
+        elif sign == "\n" or (not depth and (sign in "\"'`&;," or sign.isspace())):
             break
-        elif depth and sign in "\"'`":
+        elif sign in "\"'`":
             opening = _OPENING.match(text, at)
             assert opening is not None
             at = _end_of_string(text, opening)
-            if not text.startswith(opening["quote"], at):
-                continue
-            at += len(opening["quote"])
+            if text.startswith(opening["quote"], at):
+                at += len(opening["quote"])
             continue
         at = part.end()
     return at
@@ -487,10 +478,8 @@ def _redacted(value: Any, key: str, seen: dict[int, Any], depth: int) -> Any:
 
 def _hide_value_of_pair(found: dict[Any, Any]) -> None:
     """Hide the value in ``{"name": "password", "value": …}``, a pair as headers and settings have it."""
-    names = [
-        found[key] for key in ("name", "key", "Name", "Key") if isinstance(found.get(key), str)
-    ]
-    if any(map(is_secret_name, names)):
+    names = map(found.get, ("name", "key", "Name", "Key"))
+    if any(isinstance(name, str) and is_secret_name(name) for name in names):
         for key in {"value", "Value"} & found.keys():
             found[key] = REDACTED if found[key] else found[key]
 

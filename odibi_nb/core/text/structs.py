@@ -84,19 +84,16 @@ def is_number(value: Any) -> bool:
 
 
 def _decode(raw: Any, expected: Any, path: str, *, strict: bool) -> tuple[Any, list[Problem]]:
-    struct = _struct_of(expected, list, tuple) if isinstance(raw, list) else None
-    if struct is not None:
+    if isinstance(raw, list) and (struct := _struct_of(expected, list, tuple)):
         found = [decode_struct(item, struct, f"{path}[{i}]") for i, item in enumerate(raw)]
         return [value for value, _ in found], [p for _, problems in found for p in problems]
-    struct = _struct_of(expected, dict, Mapping) if isinstance(raw, Mapping) else None
-    if struct is not None:
+    if isinstance(raw, Mapping) and (struct := _struct_of(expected, dict, Mapping)):
         by_key = {key: decode_struct(item, struct, f"{path}.{key}") for key, item in raw.items()}
         return (
             {key: value for key, (value, _) in by_key.items()},
             [p for _, problems in by_key.values() for p in problems],
         )
-    struct = _struct_of(expected) if isinstance(raw, Mapping) else None
-    if struct is not None:
+    if isinstance(raw, Mapping) and (struct := _struct_of(expected)):
         return decode_struct(raw, struct, path)
     if unknown := [*_unknown_words(raw, _words_of(expected), path)]:
         return None, unknown

@@ -25,7 +25,7 @@ def readable(text: str) -> str:
     if "\r" in text:
         text = "\n".join(last_state(line) for line in text.split("\n"))
     text = _ESCAPE_SEQUENCES.sub("", text)
-    return _CONTROLS.sub(_as_escape, text)
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def last_state(line: str) -> str:
@@ -34,7 +34,3 @@ def last_state(line: str) -> str:
     if len(states) > 1 or "\r" not in line:
         return states[-1].rpartition("\r")[2] if states else ""
     return next((state for state in reversed(line.split("\r")) if state), "")
-
-
-def _as_escape(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode()

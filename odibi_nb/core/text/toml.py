@@ -16,8 +16,6 @@ else:
 _PLACE = re.compile(r"\(at line (\d+), column \d+\)$")
 _TWICE = ("Cannot overwrite", "Cannot declare", "Duplicate")
 """The first words of the parser's messages about a duplicate key or table."""
-
-
 MAX_PARTS = 100
 """The most parts of a dotted key, as many as JSON may have levels. The parser's time grows with their square."""
 _ENDS_KEY = re.compile(r"[=,{}\[\]#]")
@@ -63,11 +61,9 @@ def _first_place(text: str, message: str) -> str:
         return ""
     lines = [_declared(line) for line in re.split(r"\r?\n", text)[: int(place[1])]]
     second = lines.pop()
-    if second.startswith("["):
-        first = next((n for n, line in enumerate(lines, 1) if line == second), 0)
-    else:
-        begin = max((n for n, line in enumerate(lines) if line.startswith("[")), default=-1)
-        first = next((n for n, line in enumerate(lines, 1) if n > begin + 1 and line == second), 0)
+    tables = [n for n, line in enumerate(lines, 1) if line.startswith("[")]
+    begin = 0 if second.startswith("[") else max(tables, default=0)
+    first = next((n for n, line in enumerate(lines, 1) if n > begin and line == second), 0)
     what = second or "it"
     return f": {what} is declared first in line {first}" if first else ""
 

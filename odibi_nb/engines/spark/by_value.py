@@ -11,14 +11,12 @@ import sys
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from odibi_nb.core.functions.sibling_modules import loaded_from, origin_of
+from odibi_nb.core.functions.sibling_modules import INSTALLED, loaded_from, origin_of
 from odibi_nb.core.process.compute import is_databricks
 from odibi_nb.engines.spark.session import CLASSIC, CONNECT
 
 if TYPE_CHECKING:
     from odibi_nb.engines.spark.session import Connection
-
-_INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
 def workers_lack_the_folder(connection: Connection) -> bool:
@@ -38,6 +36,6 @@ def send_by_value(folder: Path) -> None:
         if module is None or getattr(module, "__name__", None) != name:
             continue
         place = origin_of(module)
-        if place is None or _INSTALLED & {*PurePath(place).relative_to(folder).parts}:
+        if place is None or INSTALLED & {*PurePath(place).relative_to(folder).parts}:
             continue
         cloudpickle.register_pickle_by_value(module)

@@ -120,7 +120,7 @@ def _rests(hurry: threading.Event) -> Iterator[None]:
 LIBRARIES = Libraries()
 at_fork(
     before=LIBRARIES.before_fork,
-    in_parent=LIBRARIES.after_fork,
-    in_child=LIBRARIES.after_fork,
+    after_in_parent=LIBRARIES.after_fork,
+    after_in_child=LIBRARIES.after_fork,
 )
 atexit.register(LIBRARIES.wait)

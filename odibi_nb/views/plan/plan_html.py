@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.functions.source import innermost
 from odibi_nb.core.planning.forecast import forecast
 from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.json import as_json
@@ -290,9 +290,7 @@ def _unfolded(short: str, text: str) -> str:
 
 def function_place(fn: Callable[..., Any]) -> str:
     """Return the place of *fn*'s source as ``file:line``, relative if possible, or "" if it is unknown."""
-    while isinstance(fn, functools.partial):
-        fn = fn.func
-    code = getattr(inspect.unwrap(fn), "__code__", None)
+    code = getattr(inspect.unwrap(innermost(fn)), "__code__", None)
     if code is None:
         return ""
     path = Path(code.co_filename)
