@@ -74,7 +74,8 @@ def _workers(value: Any) -> int:
 def _seconds(value: Any) -> float:
     if not is_number(value) or value <= 0:
         raise ValueError(value)
-    return value
+    seconds: float = value
+    return seconds
 
 
 def _retry(value: Any) -> dict[str, Any]:

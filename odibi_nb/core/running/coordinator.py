@@ -179,25 +179,25 @@ class TransformationRunner:
 
     def _step(self) -> None:
         self._start_what_may()
-        if self.inbox.empty():
+        message = self._next_message(0)
+        if message is None:
             self.events.journal.flush()
-        message = self._next_message(self._patience)
+            message = self._next_message(self._patience())
         if message is not None:
             self._read(message)
         self._look_at_the_clock()
 
     def read_waiting(self) -> None:
         """Read the messages on the inbox. After the last row, events and warnings may still arrive."""
-        while (message := self._next_message()) is not None:
+        while (message := self._next_message(0)) is not None:
             self._read(message)
 
-    def _next_message(self, patience: Callable[[], float] = float) -> Message | None:
-        """Return the next message; None if none arrives within the seconds that *patience* returns."""
+    def _next_message(self, seconds: float) -> Message | None:
+        """Return the next message; None if none arrives within *seconds*."""
         # In Python 3.10, get(timeout=…) may wait for ever if its time is over as soon as it begins. It
         # waits only once if a read without waiting has found the queue empty before.
         with contextlib.suppress(queue.Empty):
             return self.inbox.get_nowait()
-        seconds = patience()
         if seconds > 0:
             with contextlib.suppress(queue.Empty):
                 return self.inbox.get(timeout=seconds)
