@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from odibi_nb.views.escaping import escape
+from odibi_nb.views.html_parts import TEXT
 from odibi_nb.views.status_style import STATUS_STYLES, text_colour
 
-_TEXT = "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);margin:4px 0;line-height:1.4"
+_TEXT = f"{TEXT};margin:4px 0;line-height:1.4"
 _WHOLE = "white-space:pre-wrap;overflow-wrap:anywhere"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from odibi_nb.core.text.counts import counted
 from odibi_nb.views.escaping import escape
-from odibi_nb.views.html_parts import block, folded, head, pre
+from odibi_nb.views.html_parts import block, folded, head, pre, table
 from odibi_nb.views.source_link import source_link
 from odibi_nb.views.status_style import STATUS_STYLES
 
@@ -100,14 +100,10 @@ def _frame_html(frame: FrameView, *, is_open: bool) -> str:
     code = "\n".join(
         f"{'→' if number == frame.line else ' '} {number:>4} {text}" for number, text in frame.code
     )
-    rows = "".join(map(_variable_html, frame.variables))
-    table = (
-        "<table><thead><tr><th scope='col' style='text-align:left'>variable</th>"
-        f"<th scope='col' style='text-align:left'>value</th></tr></thead><tbody>{rows}</tbody></table>"
-        if rows
-        else ""
-    )
-    return folded(place, opened + pre(code) + table, is_open=is_open)
+    rows = map(_variable_html, frame.variables)
+    th = "scope='col' style='text-align:left'"
+    variables = table(("variable", "value"), rows, top="<table>", th=th) if frame.variables else ""
+    return folded(place, opened + pre(code) + variables, is_open=is_open)
 
 
 def _variable_html(variable: Variable) -> str:

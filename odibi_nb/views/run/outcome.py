@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from odibi_nb.views.escaping import escape
+from odibi_nb.views.html_parts import TEXT, limited, listed
 from odibi_nb.views.run.gantt import shortened
 from odibi_nb.views.run.run_page import summary_html
 from odibi_nb.views.run.state import snapshot_of
@@ -17,11 +18,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.model.results import RunResult
 
 MAX_LISTED = 50
-_WRAP = (
-    "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);"
-    "line-height:1.4;"
-    "overflow-wrap:anywhere"
-)
+_WRAP = f"{TEXT};line-height:1.4;overflow-wrap:anywhere"
 
 
 def outcome_html(result: RunResult, uses: Iterable[tuple[str, str]]) -> str:
@@ -67,10 +64,5 @@ def _use(code: str, meaning: str) -> str:
 
 def _listed(title: str, items: list[str]) -> str:
     """Return a heading and its items, or "" without items."""
-    if not items:
-        return ""
-    shown = "".join(f"<li>{item}</li>" for item in items[:MAX_LISTED])
-    if len(items) > MAX_LISTED:
-        shown += f"<li>… and {len(items) - MAX_LISTED:,} more</li>"
-    style = "list-style:none;padding-left:0;margin:4px 0"
-    return f"<p style='margin:12px 0 4px'><b>{title}</b></p><ul style='{style}'>{shown}</ul>"
+    shown = listed(limited(items, MAX_LISTED))
+    return f"<p style='margin:12px 0 4px'><b>{title}</b></p>{shown}" if items else ""

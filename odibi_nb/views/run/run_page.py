@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from odibi_nb.views.html_parts import NO_FORMULAS
+from odibi_nb.views.html_parts import NO_FORMULAS, TEXT
 from odibi_nb.views.run.gantt import gantt_of
 from odibi_nb.views.run.gantt_svg import gantt_svg, names_script
 from odibi_nb.views.run.head import clock_text, counts_text, head_html, name_parts, run_style
@@ -12,11 +12,7 @@ from odibi_nb.views.run.head import clock_text, counts_text, head_html, name_par
 if TYPE_CHECKING:
     from odibi_nb.views.run.state import RunSnapshot
 
-_WRAP = (
-    "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);"
-    "line-height:1.4;"
-    "max-width:100%;overflow-x:auto"
-)
+_WRAP = f"{TEXT};line-height:1.4;max-width:100%;overflow-x:auto"
 
 
 def framed_summary_html(snapshot: RunSnapshot, hint: str = "") -> str:

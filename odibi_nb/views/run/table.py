@@ -17,7 +17,7 @@ from odibi_nb.core.model.events import Status
 from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.spark_errors import trace_apart
 from odibi_nb.views.escaping import escape
-from odibi_nb.views.html_parts import NO_FORMULAS, breakable
+from odibi_nb.views.html_parts import NO_FORMULAS, breakable, folded
 from odibi_nb.views.next_steps import STYLE
 from odibi_nb.views.run.click_for_log import ROW
 from odibi_nb.views.run.failed_row import SHOW_LOG, NextSteps, failure_html
@@ -116,8 +116,8 @@ def details_of(result: RunResult, shown: Iterable[str]) -> dict[str, Details]:
 
 def _details(row: TransformationResult, length: int) -> Details:
     name = f"result.transformations[{row.transformation_id!r}]"
-    shown, folded = trace_apart(row.traceback)
-    if folded:  # a screen of Java frames would hide the error
+    shown, java = trace_apart(row.traceback)
+    if java:  # a screen of Java frames would hide the error
         shown += f"\n… all that Spark said: {name}.traceback"
     trace = _tail(shown, length * 3 // 5, f"{name}.traceback")
     return Details(trace, _tail(row.log, length - len(escape(trace)), f"{name}.log"))
@@ -429,8 +429,7 @@ def _folded(details: Details | None, is_open: bool) -> str:
         for title, text in zip(titles, details, strict=True)
         if text
     )
-    mark = " open" if is_open else ""
-    return f"<details{mark}><summary>{' and '.join(words)}</summary>{texts}</details>"
+    return folded(" and ".join(words), texts, is_open=is_open)
 
 
 def script_text() -> str:
