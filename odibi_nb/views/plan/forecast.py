@@ -101,14 +101,8 @@ def _loose(plan: RunPlan) -> list[str]:
 
 def makespan_table(expected: Forecast) -> Records:
     """Return the expected duration of the run with other numbers of workers, by schedule."""
-    rows = [
-        dict(
-            zip(
-                MAKESPAN_COLUMNS,
-                (str(one.workers), *map(duration, (one.layers, one.graph, one.bound))),
-                strict=True,
-            )
-        )
-        for one in expected.makespans
-    ]
+    rows = []
+    for one in expected.makespans:
+        times = map(duration, (one.layers, one.graph, one.bound))
+        rows.append(dict(zip(MAKESPAN_COLUMNS, (str(one.workers), *times), strict=True)))
     return Records("Expected duration by number of workers", MAKESPAN_COLUMNS, rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from odibi_nb.views.escaping import escape
@@ -69,7 +69,7 @@ def drawn(graph: Graph, *, in_panel: bool = False) -> str:
 class _GraphDrawing:
     """One graph with its layout and its measures."""
 
-    def __init__(self, graph: Graph, *, in_panel: bool = False) -> None:
+    def __init__(self, graph: Graph, *, in_panel: bool) -> None:
         self.graph = graph
         self.numbers = {name: i for i, name in enumerate(graph.nodes)} if in_panel else {}
         lines = max(len(node.lines) for node in graph.nodes.values())
@@ -77,8 +77,7 @@ class _GraphDrawing:
         self.width = min(max(NARROW, *map(_min_width, graph.nodes.values())), WIDE)
         self.layout = laid_out(graph, self.box, BOX_GAP, ROOM)
         self.step = self.width + COLUMN_GAP
-        columns = len(self.layout.columns)
-        self.total = 2 * MARGIN + columns * self.step - COLUMN_GAP + 2 * MARGIN
+        self.total = 4 * MARGIN + len(self.layout.columns) * self.step - COLUMN_GAP
         self.head = MARGIN if graph.note else HEAD
         self.back = [edge for edge in graph.circle if edge not in graph.edges]
         self.place = {slot.id: slot for slot in self.layout.y if not slot.passing}
@@ -110,9 +109,7 @@ class _GraphDrawing:
         if self.graph.note:
             return  # the layers are the boxes
         layer_of = self.layout.layer_of
-        counts: dict[str, int] = defaultdict(int)
-        for node in self.graph.nodes.values():
-            counts[node.layer] += 1
+        counts = Counter(node.layer for node in self.graph.nodes.values())
         for layer in self.graph.layers:
             first, many = layer_of.index(layer), layer_of.count(layer)
             x, width = self._x(first) - MARGIN, many * self.step - COLUMN_GAP + 2 * MARGIN

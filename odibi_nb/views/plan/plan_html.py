@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ from odibi_nb.views.html_parts import (
 )
 from odibi_nb.views.plan.forecast import COLUMNS as FORECAST_COLUMNS
 from odibi_nb.views.plan.forecast import forecast_lines, makespan_table
+from odibi_nb.views.plan.graph import problems_by_row
 from odibi_nb.views.plan.graph_svg import graph_svg
 from odibi_nb.views.plan.plan_text import fresh_lines, plan_cells, step_lines
 from odibi_nb.views.status_style import STATUS_STYLES, text_colour
@@ -84,7 +84,10 @@ def plan_html(plan: RunPlan, *, in_panel: bool = False) -> str:
 
     *in_panel* draws a graph whose boxes can be clicked.
     """
-    problems = _by_row(plan)
+    problems = {
+        name: [f"{place}: {message}" if place else message for place, message in found]
+        for name, found in problems_by_row(plan).items()
+    }
     rows = _shown(plan, problems)
     hidden = len(plan.rows) - sum(map(len, rows.values()))
     expected = forecast(plan)
@@ -142,20 +145,6 @@ def _forecast(plan: RunPlan, expected: Forecast | None) -> str:
     rows = (table_row(map(escape, row.values())) for row in records)
     makespans = table(records.columns, rows, top="<table cellpadding=4>")
     return lines + folded(records.title, makespans)
-
-
-def _by_row(plan: RunPlan) -> dict[str, list[str]]:
-    """Map transformation ids to the problems of their rows, with their places in the row."""
-    ids = {f"row {name!r}": name for name in plan.rows}
-    found: dict[str, list[str]] = defaultdict(list)
-    for where, message in plan.problems:
-        row = where
-        while row and row not in ids:
-            row = row.rpartition(", ")[0]
-        if row:
-            place = where[len(row) + 2 :]
-            found[ids[row]].append(f"{place}: {message}" if place else message)
-    return found
 
 
 def _shown(plan: RunPlan, problems: dict[str, list[str]]) -> dict[str, list[PlannedRow]]:
@@ -231,17 +220,15 @@ def _texts(row: PlannedRow, expected: Forecast | None, steps: Sequence[int]) -> 
 def _row(
     row: PlannedRow, columns: Sequence[str], texts: dict[str, str], problems: Iterable[str]
 ) -> str:
-    transformation = row.transformation
     bad = "".join(
         f"<tr><td colspan='{len(columns)}' style='{_CELL};padding-left:2em;overflow-wrap:anywhere'>"
         f"<b style='{_BAD}'>{STATUS_STYLES['FAILED'].sign} problem</b> {escape(text)}</td></tr>"
         for text in problems
     )
-    entities = " · ".join(
-        x for x in (transformation.entity_1, transformation.entity_2, transformation.entity_3) if x
-    )
+    named = row.transformation
+    about = (named.entity_1, named.entity_2, named.entity_3, named.description)
     second = {
-        "transformation": _cut(" · ".join(x for x in (entities, transformation.description) if x)),
+        "transformation": _cut(" · ".join(filter(None, about))),
         "function": _cut(function_place(row.fn) if row.fn else "not found"),
     }
     line = ""

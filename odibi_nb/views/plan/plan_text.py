@@ -64,12 +64,12 @@ def step_lines(plan: RunPlan) -> list[str]:
         "of the step before"
         for layer, steps in plan.steps().items()
     ]
-    idle = {
-        layer: None
+    idle = [
+        layer
         for layer, rows in plan.by_layer().items()
         if layer not in plan.ordered_by_step
         and len({row.transformation.step for row in rows} - {None}) > 1
-    }
+    ]
     if idle:
         lines.append(
             f"The steps of {', '.join(idle)} order nothing: rows wait for their inputs (to order a "
