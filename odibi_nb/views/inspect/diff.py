@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.model.tables import redact
 from odibi_nb.core.text.counts import counted
 from odibi_nb.views.html_parts import MAX_ITEMS, block, first_of, folded, head, pre
-from odibi_nb.views.inspect.table_change import changed_records, column_text, records, value_text
+from odibi_nb.views.inspect.table_change import changed_records, column_text, samples, value_text
 from odibi_nb.views.json_documents import (
     ChangedRowEntry,
     ColumnDiffEntry,
@@ -156,24 +156,16 @@ def _details(diff: TableDiff) -> list[Records]:
     found = []
     if rows.changed_columns:
         listed = [
-            {"column": n, "rows": count, "largest difference": _shown(rows.largest.get(n))}
+            {"column": n, "rows": count, "largest difference": value_text(rows.largest.get(n))}
             for n, count in rows.changed_columns.items()
         ]
         found.append(Records("changed columns", ("column", "rows", "largest difference"), listed))
     if rows.changed_rows:
         title = f"changed rows ({len(rows.changed_rows)} of {diff.changed:,})"
         found.append(changed_records(title, rows.changed_rows))
-    for word, count, samples in (
-        ("added", diff.added, rows.added_rows),
-        ("removed", diff.removed, rows.removed_rows),
-    ):
-        if samples:
-            found.append(records(f"{word} rows ({len(samples)} of {count:,})", samples))
+    found += samples("added", diff.added, rows.added_rows)
+    found += samples("removed", diff.removed, rows.removed_rows)
     return found
-
-
-def _shown(largest: float | dt.timedelta | None) -> str:
-    return str(largest) if isinstance(largest, dt.timedelta) else value_text(largest)
 
 
 def _entry(diff: TableDiff) -> TableDiffEntry:
