@@ -76,6 +76,11 @@ class Band:
     first: int
     last: int
 
+    @property
+    def name(self) -> str:
+        """Return the layer's name as the chart shows it."""
+        return shortened(self.layer, MAX_LAYER)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gantt:

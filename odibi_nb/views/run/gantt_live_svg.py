@@ -49,11 +49,9 @@ class GanttLayers:
         self._lanes = None if self.tooltips else Lanes()
         self._lanes_of: tuple[RowState | None, ...] = (None,) * count
         self._attributes = BAR if self.tooltips else ""
-        self._queued = self.tooltips
         self._size = FEW_BARS if self.tooltips else MANY_BARS
-        bars = 2 * count if self._queued else count
+        bars = 2 * count if self.tooltips else count
         self._pictures = [""] * (bars // self._size + 1)
-        self._until = 0.0
         self._scale: tuple[float, tuple[int, int, bool] | None] = (0.0, None)
         self._forget(())
 
@@ -71,15 +69,19 @@ class GanttLayers:
 
     def update(self, snapshot: RunSnapshot) -> list[str]:
         """Return all pictures, bottom to top: frame, moving, settled. Their number never changes."""
-        self._update_lanes(snapshot)
-        chart = empty_gantt(snapshot, None if self._lanes is None else self._lanes.labels())
+        labels = places = None
+        if self._lanes is not None:
+            rows = snapshot.rows
+            self._lanes.update((i, rows[i]) for i in _changed(rows, self._lanes_of))
+            self._lanes_of = rows
+            labels, places = self._lanes.labels(), self._lanes.places()
+        chart = empty_gantt(snapshot, labels)
         if not chart.rows:
             return ["", "", *self._pictures]
         first = 0
-        places = None if self._lanes is None else self._lanes.places()
         scale = chart.until, places
         if scale != self._scale or len(self._rows) != len(chart.rows):
-            self._scale, self._until = scale, chart.until
+            self._scale = scale
             self._forget(chart.rows)
             self._pictures = [""] * len(self._pictures)
         else:
@@ -90,13 +92,6 @@ class GanttLayers:
         moving = self._moving(snapshot, chart, drawing)
         self._draw_settled(drawing, first)
         return [self._frame, moving, *self._pictures]
-
-    def _update_lanes(self, snapshot: RunSnapshot) -> None:
-        if self._lanes is None:
-            return
-        rows = snapshot.rows
-        self._lanes.update((i, rows[i]) for i in _changed(rows, self._lanes_of))
-        self._lanes_of = snapshot.rows
 
     def _take(self, snapshot: RunSnapshot) -> None:
         """Take over the bars that have settled since the last snapshot."""
@@ -133,10 +128,10 @@ class GanttLayers:
 
     def _segments(self, number: int, snapshot: RunSnapshot) -> list[Segment]:
         row = snapshot.rows[number]
-        since = self._begun.get(row.layer) if self._queued else None
+        since = self._begun.get(row.layer)
         if not (row.bars or row.end or since):
             return []
-        segments = row_segments(number, row, snapshot, since, self._until)
+        segments = row_segments(number, row, snapshot, since, self._scale[0])
         return segments if self._lanes is None else self._lanes.placed(segments)
 
     def _moving(self, snapshot: RunSnapshot, chart: Gantt, drawing: GanttDrawing) -> str:
@@ -164,7 +159,7 @@ class GanttLayers:
     def _blocks(self, snapshot: RunSnapshot) -> list[tuple[int, int, float]]:
         """Return blocks of adjacent waiting rows: first number, last number, start in seconds."""
         blocks: list[tuple[int, int, float]] = []
-        if not self._queued or snapshot.start is None:
+        if not self.tooltips or snapshot.start is None:
             return blocks
         since = {
             layer: max(0.0, (start - snapshot.start).total_seconds())
