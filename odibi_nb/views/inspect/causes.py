@@ -67,16 +67,15 @@ class CausesView:
     def document(self) -> WhyDocument:
         """Return the JSON document."""
         found = self.result
-        entries = [
-            CauseEntry(cause=c.kind, what=c.what, detail=tuple(map(redact_text, c.detail)))
-            for c in found.causes
-        ]
         return WhyDocument(
             transformation_id=found.transformation_id,
             before=found.before.run_id,
             after=found.after.run_id,
             error=found.error,
-            causes=tuple(entries),
+            causes=tuple(
+                CauseEntry(cause=c.kind, what=c.what, detail=tuple(map(redact_text, c.detail)))
+                for c in found.causes
+            ),
             unknown=found.unknown,
         )
 

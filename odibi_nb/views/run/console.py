@@ -124,8 +124,7 @@ def _layer_start(payload: dict[str, Any]) -> tuple[str, str]:
 def _layer_end(payload: dict[str, Any]) -> tuple[str, str]:
     seconds = payload["duration_seconds"]
     if payload["failed"]:
-        failed = payload["failed"]
-        shown = some_of(failed, 5)
+        shown = some_of(payload["failed"], 5)
         return "ERROR", f"❌ Layer {payload['layer']} failed in {seconds:.1f}s: {shown}\n"
     return "INFO", f"✅ Layer {payload['layer']} completed in {seconds:.1f}s\n"
 
@@ -161,7 +160,6 @@ def _not_run(payload: dict[str, Any]) -> tuple[str, str]:
 def _run_end(payload: dict[str, Any]) -> tuple[str, str]:
     status, seconds = payload["status"], payload["duration_seconds"]
     words = {"success": "completed successfully!", "failed": "failed", "cancelled": "was cancelled"}
-    counts = ", ".join(f"{n} {name.lower()}" for name, n in payload["counts"].items())
     lines = [
         f"🏁 Transformation processing complete in {seconds:.1f}s",
         "",
@@ -171,8 +169,8 @@ def _run_end(payload: dict[str, Any]) -> tuple[str, str]:
         f"Duration: {seconds:.1f} seconds",
     ]
     if status != "success":
-        lines.append(f"Transformations: {counts}")
-        lines.append(f"Run: {payload['run_id']}")
+        counts = ", ".join(f"{n} {name.lower()}" for name, n in payload["counts"].items())
+        lines += [f"Transformations: {counts}", f"Run: {payload['run_id']}"]
     return "INFO" if status == "success" else "ERROR", "\n".join(lines)
 
 

@@ -13,6 +13,7 @@ from heapq import nlargest
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.model.events import Status
+from odibi_nb.core.text.counts import counted
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.run.eta import rough
 from odibi_nb.views.run.gantt import shortened
@@ -194,14 +195,10 @@ def _running(snapshot: RunSnapshot) -> tuple[str, list[str]]:
 
 def _ended(snapshot: RunSnapshot) -> tuple[str, list[str]]:
     """Return a sign and the failed rows with their errors; without failed rows, the slowest ones."""
-    failed = Status.FAILED.value
-    texts = [
-        f"{row.id}: {shortened(row.error, MAX_ERROR)}"
-        for row in snapshot.rows
-        if row.status == failed
-    ]
-    if texts:
-        return STATUS_STYLES[failed].sign, _first(texts)
+    failed = [row for row in snapshot.rows if row.status == Status.FAILED.value]
+    if failed:
+        texts = [f"{row.id}: {shortened(row.error, MAX_ERROR)}" for row in failed]
+        return STATUS_STYLES[Status.FAILED.value].sign, _first(texts)
     slow = nlargest(NAMED, snapshot.rows, key=lambda row: row.duration_seconds or 0.0)
     texts = [f"{row.id} {row.duration_seconds:,.1f} s" for row in slow if row.duration_seconds]
     return ("slowest:" if texts else "", texts)
@@ -247,8 +244,7 @@ def state_text(snapshot: RunSnapshot) -> str:
     running = snapshot.counts[Status.RUNNING.value]
     if not snapshot.live or not snapshot.cancel_level:
         return snapshot.status
-    rows = f"{running:,} {'row' if running == 1 else 'rows'}"
-    text = ENDING[min(snapshot.cancel_level, len(ENDING))].format(rows=rows)
+    text = ENDING[min(snapshot.cancel_level, len(ENDING))].format(rows=counted(running, "row"))
     return text.replace("1 row run to their end", "1 row runs to its end") if running else "ending"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import TEXT, limited, listed
 from odibi_nb.views.run.gantt import shortened
-from odibi_nb.views.run.run_page import summary_html
+from odibi_nb.views.run.head import head_html
 from odibi_nb.views.run.state import snapshot_of
 from odibi_nb.views.run.table import MAX_ERROR
 from odibi_nb.views.status_style import style_of
@@ -24,8 +24,7 @@ _WRAP = f"{TEXT};line-height:1.4;overflow-wrap:anywhere"
 def outcome_html(result: RunResult, uses: Iterable[tuple[str, str]]) -> str:
     """Return the outcome of *result*'s run. *uses* are pairs of a line of code and its meaning."""
     counts = " · ".join(
-        f"<b style='color:{style_of(status).colour}'>{style_of(status).sign}</b> {n:,} {status.lower()}"
-        for status, n in result.counts().items()
+        f"{_sign(status)} {n:,} {status.lower()}" for status, n in result.counts().items()
     )
     facts = [
         ("transformations", counts or "none"),
@@ -42,24 +41,22 @@ def outcome_html(result: RunResult, uses: Iterable[tuple[str, str]]) -> str:
         f"<td style='text-align:left'>{value}</td></tr>"
         for name, value in facts
     )
+    failures = [
+        f"{_sign(t.status.value)} {escape(t.transformation_id)}: {escape(shortened(t.reason, MAX_ERROR))}"
+        for t in result.failures()
+    ]
+    in_python = [f"<code>{escape(code)}</code> – {escape(meaning)}" for code, meaning in uses]
     return (
-        f"<div style='{_WRAP}'>{summary_html(snapshot_of(result))}<table cellpadding=4>{rows}</table>"
-        f"{_listed('Rows that did not succeed', _failures(result))}"
+        f"<div style='{_WRAP}'>{head_html(snapshot_of(result))}<table cellpadding=4>{rows}</table>"
+        f"{_listed('Rows that did not succeed', failures)}"
         f"{_listed('Warnings', [f'⚠️ {escape(text)}' for text in result.warnings])}"
-        f"{_listed('In Python', [_use(*use) for use in uses])}</div>"
+        f"{_listed('In Python', in_python)}</div>"
     )
 
 
-def _failures(result: RunResult) -> list[str]:
-    return [
-        f"<b style='color:{style_of(t.status.value).colour}'>{style_of(t.status.value).sign}</b> "
-        f"{escape(t.transformation_id)}: {escape(shortened(t.reason, MAX_ERROR))}"
-        for t in result.failures()
-    ]
-
-
-def _use(code: str, meaning: str) -> str:
-    return f"<code>{escape(code)}</code> – {escape(meaning)}"
+def _sign(status: str) -> str:
+    style = style_of(status)
+    return f"<b style='color:{style.colour}'>{style.sign}</b>"
 
 
 def _listed(title: str, items: list[str]) -> str:

@@ -17,18 +17,13 @@ _WRAP = f"{TEXT};line-height:1.4;max-width:100%;overflow-x:auto"
 
 def framed_summary_html(snapshot: RunSnapshot, hint: str = "") -> str:
     """Return the summary line as an output of its own, in the front end's text size and colour."""
-    return f"<div class={NO_FORMULAS} style='{_WRAP}'>{summary_html(snapshot, hint)}</div>"
+    return f"<div class={NO_FORMULAS} style='{_WRAP}'>{head_html(snapshot, hint)}</div>"
 
 
 def chart_html(snapshot: RunSnapshot) -> str:
     """Return the Gantt chart as SVG. Many bars have the `names_script`."""
     gantt = gantt_of(snapshot)
     return gantt_svg(gantt, snapshot.run_id) + names_script(gantt)
-
-
-def summary_html(snapshot: RunSnapshot, hint: str = "") -> str:
-    """Return the head of a run: progress bar, the `summary_parts`, a *hint*, and the running rows."""
-    return head_html(snapshot, hint)
 
 
 def summary_text(snapshot: RunSnapshot) -> str:

@@ -11,6 +11,7 @@ import math
 import re
 from functools import cache
 from heapq import nlargest
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from odibi_nb.core.model.events import Status
@@ -25,13 +26,7 @@ from odibi_nb.views.run.gantt import MAX_CHECKS, shortened
 from odibi_nb.views.run.head import title_text
 from odibi_nb.views.run.page_files import lines_of, script_of
 from odibi_nb.views.run.row_change import AS_MANY
-from odibi_nb.views.status_style import (
-    RETRYING,
-    STATUS_STYLES,
-    WAITING,
-    style_of,
-    text_colour,
-)
+from odibi_nb.views.status_style import RETRYING, STATUS_STYLES, WAITING, style_of, text_colour
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -278,22 +273,14 @@ def interesting_rows(
     if len(rows) <= limit:
         return rows
     chosen = [row for row in rows if row.status not in _PLAIN or row.findings][:limit]
-    others = _latest if live else _slowest
-    ids = {row.id for row in (*chosen, *others(rows, limit - len(chosen)))}
-    return tuple(row for row in rows if row.id in ids)
-
-
-def _latest(rows: Sequence[RowState], count: int) -> list[RowState]:
-    """Return the *count* rows that ended last and need no attention, the latest first."""
-    plain = ((i, r) for i, r in enumerate(rows) if r.status in _PLAIN and not r.findings)
-    ended = ((row.end, i) for i, row in plain if row.end)
-    return [rows[i] for _, i in nlargest(count, ended)]
-
-
-def _slowest(rows: Sequence[RowState], count: int) -> list[RowState]:
-    """Return the *count* rows that took longest and need no attention."""
     plain = [row for row in rows if row.status in _PLAIN and not row.findings]
-    return nlargest(count, plain, key=lambda row: row.duration_seconds or 0.0)
+    more = limit - len(chosen)
+    if live:  # backwards: of rows that ended at one moment, the last ones
+        chosen += nlargest(more, [row for row in reversed(plain) if row.end], attrgetter("end"))
+    else:
+        chosen += nlargest(more, plain, lambda row: row.duration_seconds or 0.0)
+    ids = {row.id for row in chosen}
+    return tuple(row for row in rows if row.id in ids)
 
 
 def _notes(snapshot: RunSnapshot, hidden: int) -> str:
@@ -378,9 +365,8 @@ def _cells(row: RowState, shape: _Shape) -> Iterable[str]:
     progress = row.bars[-1].progress if row.bars else None
     part = "" if progress is None else f" {progress}"
     mark = f" {row.sign}" if row.sign else ""
-    style = style_of(
-        row.status
-    )  # its colour is here, too, for front ends that take style sheets out
+    # The colour is here, too, for front ends that take style sheets out.
+    style = style_of(row.status)
     yield f"<td><b style=color:{style.colour}>{style.sign} {row.status}{mark}</b>{part}"
     name = breakable(row.id)
     if shape.buttons:
@@ -412,8 +398,7 @@ def _figures(row: RowState, start: dt.datetime, shape: _Shape) -> Iterable[str]:
     share = min(1.0, (length or 0.0) / shape.scale)
     bar = f"{share:.0%}"
     yield f"<td{'' if bar == '0%' else f' style=--s:{bar}'}>{seconds}"
-    rows_in = "" if row.rows_in is None else counted(row.rows_in, "row")
-    read = f" title='{rows_in} in'" if rows_in else ""
+    read = "" if row.rows_in is None else f" title='{counted(row.rows_in, 'row')} in'"
     yield f"<td{read}>" + ("" if row.rows_out is None else f"{row.rows_out:,}")
     whole = start.astimezone(dt.timezone.utc).isoformat(" ", "milliseconds")
     yield f"<td title='{whole.removesuffix('+00:00')} UTC'>{start.astimezone():%H:%M:%S}"
@@ -423,13 +408,8 @@ def _folded(details: Details | None, is_open: bool) -> str:
     if details is None:
         return ""
     words = [name for name, text in zip(details._fields, details, strict=True) if text]
-    titles = ("", "printed and logged:" if len(words) > 1 else "")
-    texts = "".join(
-        f"{title}<pre>{escape(text)}</pre>"
-        for title, text in zip(titles, details, strict=True)
-        if text
-    )
-    return folded(" and ".join(words), texts, is_open=is_open)
+    texts = [f"<pre>{escape(text)}</pre>" for text in details if text]
+    return folded(" and ".join(words), "printed and logged:".join(texts), is_open=is_open)
 
 
 def script_text() -> str:
