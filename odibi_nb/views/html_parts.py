@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from odibi_nb.core.text.counts import counted
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.status_style import text_colour
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from odibi_nb.views.status_style import StatusStyle
 
 UNBROKEN = 20
 """Length in characters up to which a text is never broken."""
@@ -64,6 +67,17 @@ def folded(title: str, html: str, *, is_open: bool = False) -> str:
     """Return *html* that is folded below its title."""
     mark = " open" if is_open else ""
     return f"<details{mark}><summary>{escape(title)}</summary>{html}</details>"
+
+
+def signed(style: StatusStyle, html: str, tag: str = "span") -> str:
+    """Return *html* behind the sign of *style*, both in its colour."""
+    return f"<{tag} style='{text_colour(style.colour)}'>{style.sign} {html}</{tag}>"
+
+
+def not_shown(rows: int, where: str = "") -> str:
+    """Return a line about the number of *rows* that are not shown; "" if all are."""
+    more = counted(rows, "more row is", "more rows are")
+    return f"<p>{more} not shown{where}.</p>" if rows > 0 else ""
 
 
 def listed(items: Iterable[str]) -> str:

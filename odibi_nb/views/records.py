@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from odibi_nb.views.escaping import escape
-from odibi_nb.views.html_parts import MAX_RECORDS, shortened, table, table_row
-from odibi_nb.views.status_style import RUN_STYLES, STATUS_STYLES, text_colour
+from odibi_nb.views.html_parts import MAX_RECORDS, shortened, signed, table, table_row
+from odibi_nb.views.status_style import RUN_STYLES, STATUS_STYLES
 
 MAX_WIDTH = 60
 _STATUSES = STATUS_STYLES | RUN_STYLES
@@ -82,9 +82,7 @@ def _cell_html(column: str, value: Any) -> str:
     """Return a value as HTML. A status has its sign and colour."""
     text = escape(shortened(cell_text(value)))
     style = _STATUSES.get(value) if column.startswith("status") and isinstance(value, str) else None
-    if style is None:
-        return text
-    return f"<span style='{text_colour(style.colour)}'>{style.sign} {text}</span>"
+    return text if style is None else signed(style, text)
 
 
 def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.model.manifest import LayerConfig
 from odibi_nb.core.text.json import as_json
 from odibi_nb.core.text.redaction import redact, redact_text
 from odibi_nb.views.escaping import escape
@@ -47,11 +48,7 @@ def _head(manifest: ProjectManifest) -> str:
 
 def _layers(manifest: ProjectManifest) -> Iterable[Sequence[str]]:
     for number, name in enumerate(manifest.layer_order, 1):
-        config = manifest.layers.get(name)
-        cached = manifest.cache_plan.get(name, ())
-        if config is None:
-            yield str(number), name, "", ", ".join(cached), "", ""
-            continue
+        config = manifest.layers.get(name) or LayerConfig()
         limits = {
             "workers": config.max_workers,
             "retry": " ".join(f"{key} {value}" for key, value in config.retry.items()) or None,
@@ -62,7 +59,7 @@ def _layers(manifest: ProjectManifest) -> Iterable[Sequence[str]]:
             str(number),
             name,
             config.description,
-            ", ".join((*cached, *config.cache_tables)),
+            ", ".join((*manifest.cache_plan.get(name, ()), *config.cache_tables)),
             ", ".join(config.depends_on),
             ", ".join(f"{key} {value}" for key, value in limits.items() if value is not None),
         )

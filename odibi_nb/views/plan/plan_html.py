@@ -20,6 +20,7 @@ from odibi_nb.views.html_parts import (
     first_of,
     folded,
     listed,
+    not_shown,
     shortened,
     table,
     table_row,
@@ -89,10 +90,9 @@ def plan_html(plan: RunPlan, *, in_panel: bool = False) -> str:
         for name, found in problems_by_row(plan).items()
     }
     rows = _shown(plan, problems)
-    hidden = len(plan.rows) - sum(map(len, rows.values()))
+    more = not_shown(len(plan.rows) - sum(map(len, rows.values())))
     expected = forecast(plan)
     body = _table(plan, rows, problems, expected)
-    more = f"<p>{counted(hidden, 'more row is', 'more rows are')} not shown.</p>" if hidden else ""
     top = f"{_head(plan)}{_problems(plan)}{_notes(plan)}{_forecast(plan, expected)}"
     graph = _graph(plan, in_panel=in_panel)
     return f"<div style='{_WRAP}'>{top}{graph}{body}{more}</div>"
@@ -149,10 +149,7 @@ def _forecast(plan: RunPlan, expected: Forecast | None) -> str:
 
 def _shown(plan: RunPlan, problems: dict[str, list[str]]) -> dict[str, list[PlannedRow]]:
     """Return the rows to show, by layer. If they exceed `MAX_ROWS`, rows with problems take precedence."""
-    names = list(plan.rows)
-    if len(names) > MAX_ROWS:
-        names = sorted(names, key=lambda name: name not in problems)[:MAX_ROWS]
-    kept = set(names)
+    kept = set(sorted(plan.rows, key=lambda name: name not in problems)[:MAX_ROWS])
     return {
         layer: [row for row in rows if row.id in kept] for layer, rows in plan.by_layer().items()
     }
@@ -248,14 +245,11 @@ def _items(inputs: list[Any], names: str) -> str:
 
 def _constants(constants: dict[str, Any]) -> str:
     """Return each constant on a line of its own."""
-    kept = redact(constants)
-    lines = [f"{name} = {as_json(value)}" for name, value in kept.items()]
+    lines = [f"{name} = {as_json(value)}" for name, value in redact(constants).items()]
     short = ", ".join(lines)
-    return (
-        "<br>".join(map(breakable, lines))
-        if len(short) <= MAX_CELL
-        else _unfolded(short, "\n".join(lines))
-    )
+    if len(short) > MAX_CELL:
+        return _unfolded(short, "\n".join(lines))
+    return "<br>".join(map(breakable, lines))
 
 
 def _cut(text: str) -> str:

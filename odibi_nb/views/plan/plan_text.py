@@ -33,8 +33,7 @@ def plan_text(plan: RunPlan) -> str:
         f"Plan of {plan.project!r}, env {plan.env}: {counted(len(rows), 'row')} from {plan.source}"
     )
     columns = COLUMNS if plan.fresh is None else (*COLUMNS, "why")
-    lines = [str(Records(title, columns, rows)), *fresh_lines(plan)]
-    lines += step_lines(plan)
+    lines = [str(Records(title, columns, rows)), *fresh_lines(plan), *step_lines(plan)]
     lines += forecast_lines(plan, expected)
     if expected is not None and len(expected.makespans) > 1:
         lines.append(str(makespan_table(expected)))

@@ -5,19 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.planning.stale_plan import STATUS_COLUMNS
-from odibi_nb.core.text.counts import counted
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import (
     MAX_RECORDS,
     block,
     breakable,
     first_of,
+    not_shown,
     shortened,
+    signed,
     table,
     table_row,
 )
 from odibi_nb.views.records import Records
-from odibi_nb.views.status_style import FRESHNESS_STYLES, text_colour
+from odibi_nb.views.status_style import FRESHNESS_STYLES
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -40,8 +41,7 @@ def status_html(status: ProjectStatus) -> str:
     records = status.records()
     if len(records) > MAX_RECORDS:
         records = sorted(records, key=lambda record: record["state"] == "fresh")
-    more = len(records) - MAX_RECORDS
-    rest = f"<p>{counted(more, 'more row is', 'more rows are')} not shown.</p>" if more > 0 else ""
+    rest = not_shown(len(records) - MAX_RECORDS)
     problems = "".join(f"<li>✖ {escape(text)}</li>" for text in first_of(status.problems))
     listed = f"<ul style='list-style:none;padding-left:0'>{problems}</ul>" if problems else ""
     top = (
@@ -62,13 +62,11 @@ def _signed(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _row(record: dict[str, Any]) -> str:
-    style = FRESHNESS_STYLES[record["state"]]
     last: dt.datetime | None = record["last_success"]
-    state = f"<b style='{text_colour(style.colour)}'>{style.sign} {record['state']}</b>"
     cells = [
         breakable(record["transformation_id"]),
         breakable(record["layer"]),
-        state,
+        signed(FRESHNESS_STYLES[record["state"]], record["state"], "b"),
         escape(shortened(record["why"])),
         f"{last:%Y-%m-%d %H:%M:%S}" if last else "",
         escape(record["run_id"] or ""),

@@ -16,7 +16,7 @@ from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.counts import counted
 from odibi_nb.version import __version__
 from odibi_nb.views.escaping import escape
-from odibi_nb.views.html_parts import folded, table, table_row
+from odibi_nb.views.html_parts import folded, signed, table, table_row
 from odibi_nb.views.plan.graph_svg import drawn
 from odibi_nb.views.records import cell_text
 from odibi_nb.views.run.gantt import shortened
@@ -25,7 +25,7 @@ from odibi_nb.views.run.page_files import script_of
 from odibi_nb.views.run.row_change import change_of
 from odibi_nb.views.run.run_page import chart_html
 from odibi_nb.views.run.table import script_text, table_html
-from odibi_nb.views.status_style import style_of, text_colour
+from odibi_nb.views.status_style import style_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -100,7 +100,6 @@ def _parts(report: RunReport) -> Iterator[str]:
 
 def _head(report: RunReport) -> str:
     snapshot, result = report.snapshot, report.result
-    style = run_style(snapshot)
     facts = {
         "run": snapshot.run_id,
         "started": "" if snapshot.start is None else cell_text(snapshot.start),
@@ -113,7 +112,7 @@ def _head(report: RunReport) -> str:
     shown = "".join(f"<div><dt>{k}</dt><dd>{escape(v)}</dd></div>" for k, v in facts.items() if v)
     state = "still running" if snapshot.live else snapshot.status
     return (
-        f"<header><h1><span style='{text_colour(style.colour)}'>{style.sign} {escape(state)}</span> "
+        f"<header><h1>{signed(run_style(snapshot), escape(state))} "
         f"{escape(snapshot.project)} <small>{escape(snapshot.env)}</small></h1>"
         f"{progress_html(snapshot)}<dl>{shown}</dl></header>"
     )
@@ -131,7 +130,6 @@ def _failed_parts(report: RunReport) -> Iterator[str]:
 
 
 def _failed_part(row: FailedRow, *, is_open: bool) -> str:
-    style = style_of(row.status)
     texts = (("traceback", row.traceback), ("printed and logged", row.log))
     shown = "".join(
         folded(name, f"<pre tabindex=0>{escape(text)}</pre>", is_open=is_open)
@@ -139,7 +137,7 @@ def _failed_part(row: FailedRow, *, is_open: bool) -> str:
         if text
     )
     return (
-        f"<article><h3><span style='{text_colour(style.colour)}'>{style.sign} {row.status}</span> "
+        f"<article><h3>{signed(style_of(row.status), row.status)} "
         f"{escape(row.id)} <small>{escape(row.layer)} · {escape(row.function)}</small></h3>"
         f"<p class=reason>{escape(shortened(row.reason, MOST_REASON))}</p>{shown}</article>"
     )

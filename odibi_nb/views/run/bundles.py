@@ -39,13 +39,14 @@ def run_bundles(
 
 
 def summary_and_chart(snapshot: RunSnapshot) -> tuple[Bundle, Bundle]:
-    """Return the first two outputs of a run's cell: `summary_bundle` and `chart_bundle`.
+    """Return the first two outputs of a run's cell: the summary line, and the `chart_bundle`.
 
     The chart is never a cell's first output. When Plotly's extension has drawn the first output,
     JupyterLab takes its index 0 for none, redraws all outputs of the cell and breaks widgets in them.
     """
     mark = f"odibi-room-{snapshot.run_id}" if re.fullmatch(r"[\w-]+", snapshot.run_id) else ""
-    summary, chart = summary_bundle(snapshot), chart_bundle(snapshot, inked=not mark)
+    summary = {HTML: framed_summary_html(snapshot), TEXT: plain_text(snapshot)}
+    chart = chart_bundle(snapshot, inked=not mark)
     if mark and PLOTLY in chart:
         summary[HTML] += _room_below(mark, chart[PLOTLY]["layout"]["height"])
     return summary, chart
@@ -64,11 +65,6 @@ def _room_below(mark: str, height: float) -> str:
     names = f"{below} .ytick text{{fill:var(--jp-ui-font-color1)!important}}"
     others = f"{below} :is(.xtick text,.annotation-text){{fill:var(--jp-ui-font-color2)!important}}"
     return f"<style class='{mark}'>{below}{{min-height:{height}px}}{figure}{names}{others}</style>"
-
-
-def summary_bundle(snapshot: RunSnapshot) -> Bundle:
-    """Return the summary line of a run, as HTML and as text."""
-    return {HTML: framed_summary_html(snapshot), TEXT: plain_text(snapshot)}
 
 
 def chart_bundle(snapshot: RunSnapshot, *, inked: bool = True) -> Bundle:

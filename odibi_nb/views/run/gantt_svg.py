@@ -454,8 +454,7 @@ class GanttDrawing:
         sign = self.gantt.end_sign(segment)
         if not sign:
             return ""
-        colour = text_colour(BAR_STYLES[segment.kind].colour)
-        fill = colour.replace("color:", "fill:", 1).replace(";color:", ";fill:")
+        fill = text_colour(BAR_STYLES[segment.kind].colour).replace("color:", "fill:")
         style = f'stroke="none" style="{fill}"'
         return self._end_text(segment, min(14.0, self.row), style, sign)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from odibi_nb.core.model.events import Status
 from odibi_nb.core.text.counts import counted
 from odibi_nb.views.escaping import escape
+from odibi_nb.views.html_parts import signed
 from odibi_nb.views.run.eta import rough
 from odibi_nb.views.run.gantt import shortened
 from odibi_nb.views.status_style import (
@@ -137,10 +138,7 @@ def tell_html(snapshot: RunSnapshot) -> str:
 
 def counts_html(snapshot: RunSnapshot) -> str:
     """Return the run's status, and the counts of rows by status, which filter the table."""
-    style = run_style(snapshot)
-    state = (
-        f"<b style='{text_colour(style.colour)}'>{style.sign} {escape(state_text(snapshot))}</b>"
-    )
+    state = signed(run_style(snapshot), escape(state_text(snapshot)), "b")
     counts = ", ".join(
         f"<button type=button data-status={status} title='Show only these rows in the table; again: all rows' "
         f'style="{_COUNT}{_alarm(status)}" onclick="{FILTER}">{text}</button>'

@@ -28,9 +28,5 @@ def chart_html(snapshot: RunSnapshot) -> str:
 
 def summary_text(snapshot: RunSnapshot) -> str:
     """Return the summary line as plain text."""
-    return " · ".join([f"{run_style(snapshot).sign} {snapshot.status}", *summary_parts(snapshot)])
-
-
-def summary_parts(snapshot: RunSnapshot) -> list[str]:
-    """Return project, env, run, counts of rows by status (they add up) and elapsed time, as plain text."""
-    return [*name_parts(snapshot), counts_text(snapshot), clock_text(snapshot)]
+    state = f"{run_style(snapshot).sign} {snapshot.status}"
+    return " · ".join((state, *name_parts(snapshot), counts_text(snapshot), clock_text(snapshot)))

@@ -18,7 +18,7 @@ from odibi_nb.core.model.events import Status
 from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.spark_errors import trace_apart
 from odibi_nb.views.escaping import escape
-from odibi_nb.views.html_parts import NO_FORMULAS, breakable, folded
+from odibi_nb.views.html_parts import NO_FORMULAS, breakable, folded, not_shown
 from odibi_nb.views.next_steps import STYLE
 from odibi_nb.views.run.click_for_log import ROW
 from odibi_nb.views.run.failed_row import SHOW_LOG, NextSteps, failure_html
@@ -284,25 +284,17 @@ def interesting_rows(
 
 
 def _notes(snapshot: RunSnapshot, hidden: int) -> str:
-    where = "while the run is in progress" if snapshot.live else "here: result.to_frame() has all"
-    note = (
-        f"<p>{counted(hidden, 'more row is', 'more rows are')} not shown {where}.</p>"
-        if hidden
-        else ""
-    )
+    where = " while the run is in progress" if snapshot.live else " here: result.to_frame() has all"
     warnings = "".join(f"<li>⚠️ {escape(text)}</li>" for text in snapshot.warnings)
-    return note + (f"<ul>{warnings}</ul>" if warnings else "")
+    return not_shown(hidden, where) + (f"<ul>{warnings}</ul>" if warnings else "")
 
 
 def _unkept(result: RunResult, kept: Collection[str]) -> str:
     """Return a note with the number of logs that are not stored, or ""."""
     spoke = [name for name, t in result.transformations.items() if t.log or t.traceback]
     missing = sum(name not in kept for name in spoke)
-    return (
-        f"<p>Logs of {counted(missing, 'row')} are not kept here: result.transformations[id].log</p>"
-        if missing
-        else ""
-    )
+    note = f"<p>Logs of {counted(missing, 'row')} are not kept here: result.transformations[id].log</p>"
+    return note if missing else ""
 
 
 def column_widths(rows: Sequence[RowState]) -> dict[str, float]:
