@@ -10,6 +10,7 @@ from odibi_nb.core.text.counts import counted
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import folded, head
 from odibi_nb.views.records import Records
+from odibi_nb.views.run.gantt import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -46,23 +47,16 @@ def change_html(change: TableChange) -> str:
         folded(
             table.title,
             replace(table, title="")._repr_html_(),
-            is_open=_tells_difference(table),
+            is_open=table.title.startswith(("added", "removed", "changed")),
         )
         for table in _tables(change)
     )
     return head(_head(change)) + listed + tables
 
 
-def _tells_difference(table: Records) -> bool:
-    return table.title.startswith(("added", "removed", "changed"))
-
-
 def _head(change: TableChange) -> str:
-    how = (
-        f"compared by {', '.join(change.compared_by)}"
-        if change.compared_by
-        else "whole rows compared"
-    )
+    keys = ", ".join(change.compared_by)
+    how = f"compared by {keys}" if change.compared_by else "whole rows compared"
     comparison = f"; {how}" if change.unchanged is not None and change.mode != "append" else ""
     return f"{change.summary()} ({change.mode}{comparison})"
 
@@ -91,10 +85,8 @@ def _tables(change: TableChange) -> list[Records]:
         title = "columns: the table as it is, and what would be written"
         found.append(Records(title, ("column", *_NUMBERS), numbers))
     if change.preview:
-        shown = len(change.preview)
-        found.append(
-            records(f"preview ({shown} of {counted(change.rows_written, 'row')})", change.preview)
-        )
+        title = f"preview ({len(change.preview)} of {counted(change.rows_written, 'row')})"
+        found.append(records(title, change.preview))
     return found
 
 
@@ -155,4 +147,4 @@ def value_text(value: Any) -> str:
     if isinstance(value, int):
         return str(value)
     text = f"{value:.10g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= MAX_VALUE else f"{text[: MAX_VALUE - 1]}…"
+    return shortened(text, MAX_VALUE)

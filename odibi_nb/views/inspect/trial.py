@@ -112,9 +112,8 @@ class Trial:
     def summary(self) -> str:
         """Return one line: outcome, rows, duration and writes."""
         style = STATUS_STYLES["SUCCESS" if self.succeeded else "FAILED"]
-        usual = (
-            "" if self.expected_seconds is None else f" (usually {self.expected_seconds:,.2f} s)"
-        )
+        expected = self.expected_seconds
+        usual = "" if expected is None else f" (usually {expected:,.2f} s)"
         rows = [
             f"{counted(n, 'row')} {way}"
             for n, way in ((self.rows_in, "in"), (self.rows_out, "out"))

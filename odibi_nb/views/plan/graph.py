@@ -87,12 +87,12 @@ def graph_of(plan: RunPlan, states: Mapping[str, str] | None = None) -> Graph:
     for name in dict.fromkeys(plan.cycle):
         if name in rows:
             problems[name].append(("", "waits for itself, by way of others"))
-    steps = _steps_by_id(plan)
+    steps = plan.steps()
     nodes = {}
     for name, row in rows.items():
         messages = tuple(message for _, message in problems.get(name, ()))
         status = "" if states is None else _known(states.get(name, WAITING))
-        nodes[name] = _node(row, messages, status, steps.get(name, ()))
+        nodes[name] = _node(row, messages, status, steps.get(row.layer, ()))
     present = {row.layer for row in rows.values()}
     # Along a cycle, each row waits for the next one.
     circle = tuple(
@@ -204,18 +204,8 @@ def problems_by_row(plan: RunPlan) -> defaultdict[str, list[tuple[str, str]]]:
     return found
 
 
-def _steps_by_id(plan: RunPlan) -> dict[str, tuple[int, ...]]:
-    """Map ids to (preceding step, own step), or (own step,), in layers that are ordered by step."""
-    steps = plan.steps()
-    found: dict[str, tuple[int, ...]] = {}
-    for name, row in plan.rows.items():
-        step = plan.step_of(row)
-        if step is not None:
-            found[name] = (*[x for x in steps[row.layer] if x < step][-1:], step)
-    return found
-
-
-def _node(row: PlannedRow, problems: tuple[str, ...], status: str, steps: tuple[int, ...]) -> Node:
+def _node(row: PlannedRow, problems: tuple[str, ...], status: str, steps: Sequence[int]) -> Node:
+    """Return the box of *row*. *steps* are the steps that order its layer."""
     transformation = row.transformation
     if row.fn is None and not problems:
         problems = ("its function was not found",)
@@ -225,15 +215,16 @@ def _node(row: PlannedRow, problems: tuple[str, ...], status: str, steps: tuple[
     tooltip += [f"{PROBLEM_SIGN} {text}" for text in problems]
     if row.upstream:
         tooltip.append(f"after {', '.join(row.upstream)}")
-    step = [f"step {steps[-1]}"] if steps else []
-    if len(steps) > 1:
-        tooltip.append(f"step {steps[-1]}, after all rows of step {steps[0]}")
-    else:
-        tooltip += step
+    below, step = [transformation.function, row.engine], transformation.step
+    if steps and step is not None:
+        before = [x for x in steps if x < step]
+        wait = f", after all rows of step {before[-1]}" if before else ""
+        tooltip.append(f"step {step}{wait}")
+        below.insert(0, f"step {step}")
     return Node(
         id=row.id,
         layer=row.layer,
-        lines=(row.id, " · ".join((*step, transformation.function, row.engine))),
+        lines=(row.id, " · ".join(below)),
         tooltip=tuple(tooltip),
         status=status,
         problems=problems,

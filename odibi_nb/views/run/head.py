@@ -34,16 +34,16 @@ if TYPE_CHECKING:
     from odibi_nb.views.status_style import StatusStyle
 
 COUNTED = (
-    (Status.UNCHANGED.value, "unchanged"),
-    (Status.RUNNING.value, "running"),
-    (Status.FAILED.value, "failed"),
-    (Status.ABANDONED.value, "abandoned"),
-    (Status.SKIPPED.value, "skipped"),
-    (Status.CANCELLED.value, "cancelled"),
-    (RETRYING, "retrying"),
-    (WAITING, "waiting"),
+    Status.UNCHANGED.value,
+    Status.RUNNING.value,
+    Status.FAILED.value,
+    Status.ABANDONED.value,
+    Status.SKIPPED.value,
+    Status.CANCELLED.value,
+    RETRYING,
+    WAITING,
 )
-"""The statuses that the head counts after the succeeded rows, in their order, each with its word."""
+"""The statuses that the head counts after the succeeded rows, in their order."""
 _RUNNING = Status.RUNNING.value
 NAMED = 3
 """Largest number of running, failed or slow rows that are named."""
@@ -281,14 +281,14 @@ def _counts(snapshot: RunSnapshot) -> Iterator[tuple[str, str]]:
     counts = snapshot.counts
     done = Status.SUCCESS.value
     yield done, f"{counts[done]:,} of {len(snapshot.rows):,} done"
-    for status, word in COUNTED:
+    for status in COUNTED:
         if counts[status]:
-            yield status, f"{counts[status]:,} {word}"
+            yield status, f"{counts[status]:,} {status.lower()}"
 
 
 def _segments(snapshot: RunSnapshot) -> Iterator[tuple[str, str, int]]:
     counts = snapshot.counts
-    ended = [name for name, _ in COUNTED if name not in (Status.RUNNING.value, WAITING)]
+    ended = [name for name in COUNTED if name not in (Status.RUNNING.value, WAITING)]
     for status in (Status.SUCCESS.value, *ended, Status.RUNNING.value, WAITING):
         if counts[status]:
             yield status, f"{counts[status]:,} {status.lower()}", counts[status]
