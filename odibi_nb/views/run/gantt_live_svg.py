@@ -13,14 +13,14 @@ from operator import is_not
 from typing import TYPE_CHECKING
 
 from odibi_nb.views.run.click_for_log import BAR
-from odibi_nb.views.run.gantt import Gantt, Segment, empty_gantt, row_segments
+from odibi_nb.views.run.gantt import Gantt, Segment, empty_gantt, note_starts, row_segments
 from odibi_nb.views.run.gantt_svg import GanttDrawing
 from odibi_nb.views.run.lanes import MAX_LINES, Lanes
 from odibi_nb.views.status_style import QUEUED, RETRYING
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from odibi_nb.views.run.state import RowState, RunSnapshot
 
@@ -63,9 +63,8 @@ class GanttLayers:
         self._going: set[int] = set()
         self._begun: dict[str, dt.datetime] = {}
         self._seen: set[str] = set()
-        self._marked: set[int] = set()
         self._frame = ""
-        self._framed: tuple[int, int, tuple[str, ...]] = (0, 0, ())
+        self._framed: tuple[int, tuple[str, ...]] = (0, ())
 
     def update(self, snapshot: RunSnapshot) -> list[str]:
         """Return all pictures, bottom to top: frame, moving, settled. Their number never changes."""
@@ -97,8 +96,8 @@ class GanttLayers:
         """Take over the bars that have settled since the last snapshot."""
         rows = snapshot.rows
         changed = _changed(rows, self._rows)
-        if self.tooltips:
-            self._look_at_names([(number, rows[number]) for number in changed])
+        if self.tooltips:  # lanes show no queues
+            note_starts(self._begun, (rows[number] for number in changed))
         for number in changed:
             if self._lanes is not None and _has_just_begun(rows[number]):
                 self._going.add(number)
@@ -116,15 +115,6 @@ class GanttLayers:
             else:
                 self._going.discard(number)
         self._rows = rows
-
-    def _look_at_names(self, changed: Iterable[tuple[int, RowState]]) -> None:
-        """Note which rows have a sign beside their names, and when each layer began. Lanes show neither."""
-        for number, row in changed:
-            if row.sign:
-                self._marked.add(number)
-            if row.bars:
-                start = row.bars[0].start
-                self._begun[row.layer] = min(start, self._begun.get(row.layer, start))
 
     def _segments(self, number: int, snapshot: RunSnapshot) -> list[Segment]:
         row = snapshot.rows[number]
@@ -145,7 +135,7 @@ class GanttLayers:
         self._seen.update(segment.kind for segment in segments)
         if blocks:
             self._seen.add(QUEUED)
-        shown = len(self._seen), len(self._marked), chart.labels
+        shown = len(self._seen), chart.labels
         if not self._frame or self._framed != shown:
             self._framed, self._frame = shown, drawing.frame(self._seen, tooltips=self.tooltips)
         now = snapshot.elapsed

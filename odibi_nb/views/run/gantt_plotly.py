@@ -156,13 +156,7 @@ def _trace(gantt: Gantt, kind: str, segments: list[Segment], *, tooltips: bool) 
         "width": 0.3 if kind in WAITS or kind == LATE else 0.9,
         "marker": {"color": _rgba(style.bar), "line": outline},
         "opacity": 1 if kind != QUEUED else 0.6,
-        "customdata": [
-            # A row that still waits for its first attempt is frequent, and has little to tell.
-            _text(gantt.tooltip(segment))
-            if tooltips and not (segment.kind == QUEUED and segment.open)
-            else _brief(gantt, segment)
-            for segment in segments
-        ],
+        "customdata": [_tooltip(gantt, segment, whole=tooltips) for segment in segments],
         "hovertemplate": "%{customdata}<extra></extra>",
         "legendgroup": kind,
         "showlegend": False,
@@ -244,10 +238,14 @@ def _inked(ink: int, text: str) -> str:
     return f"<span style='color:{_INKS[ink]}'>{_text([text])}</span>"
 
 
-def _brief(gantt: Gantt, segment: Segment) -> str:
-    """Return a short tooltip: the id alone, or all lines if the attempt has an error."""
+def _tooltip(gantt: Gantt, segment: Segment, *, whole: bool) -> str:
+    """Return a tooltip. Unless *whole*, it is the id alone, or all lines if the attempt has an error.
+
+    A row that still waits for its first attempt is frequent, and has the id alone, too.
+    """
     lines = gantt.tooltip(segment)
-    return _text(lines if segment.bar and segment.bar.error else lines[:1])
+    brief = not whole or (segment.kind == QUEUED and segment.open)
+    return _text(lines[:1] if brief and not (segment.bar and segment.bar.error) else lines)
 
 
 def _layout(gantt: Gantt, *, inked: bool) -> dict[str, Any]:
