@@ -73,10 +73,9 @@ def _environments(manifest: ProjectManifest) -> Iterable[Sequence[str]]:
             registry = ", ".join(f"{key} {value}" for key, value in registry.items())
         logs = [str(shown[key]) for key in ("run_log", "log_url", "log_csv") if shown.get(key)]
         more = {key: value for key, value in shown.items() if key not in _SHOWN}
-        if "connections" in more:  # the names are enough
-            more["connections"] = list(more["connections"])
-        if "notify" in more:  # a webhook's URL is a secret
-            more["notify"] = list(more["notify"])
+        for key in ("connections", "notify"):  # the names are enough; a webhook's URL is a secret
+            if key in more:
+                more[key] = list(more[key])
         yield (
             f"{name} (default)" if name == manifest.default_env else name,
             str(shown.get("engine") or ""),

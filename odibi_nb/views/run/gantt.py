@@ -275,11 +275,8 @@ def row_segments(
     if len(row.bars) > 1 or row.status in _UNENDED_WAIT:
         for since, until_then in row.waits(now):
             still = row.status == RETRYING and since == row.bars[-1].end
-            segments.append(
-                Segment(
-                    number, RETRYING, seconds(since), seconds(until_then), None, still, "", number
-                )
-            )
+            begin, end = seconds(since), seconds(until_then)
+            segments.append(Segment(number, RETRYING, begin, end, None, still, "", number))
         segments.sort(key=lambda segment: segment.start)
     if queued is not None and not (row.status in MARKS and not row.bars):
         first = row.bars[0].start if row.bars else row.end or now

@@ -48,7 +48,6 @@ class GanttLayers:
         self.tooltips = count <= MAX_LINES
         self._lanes = None if self.tooltips else Lanes()
         self._lanes_of: tuple[RowState | None, ...] = (None,) * count
-        self._attributes = BAR if self.tooltips else ""
         self._size = FEW_BARS if self.tooltips else MANY_BARS
         bars = 2 * count if self.tooltips else count
         self._pictures = [""] * (bars // self._size + 1)
@@ -77,17 +76,15 @@ class GanttLayers:
         chart = empty_gantt(snapshot, labels)
         if not chart.rows:
             return ["", "", *self._pictures]
-        first = 0
         scale = chart.until, places
         if scale != self._scale or len(self._rows) != len(chart.rows):
             self._scale = scale
             self._forget(chart.rows)
             self._pictures = [""] * len(self._pictures)
-        else:
-            first = len(self._settled)
+        first = len(self._settled)
         if chart.begin is not None:
             self._take(snapshot)
-        drawing = GanttDrawing(chart, snapshot.run_id, self._attributes)
+        drawing = GanttDrawing(chart, snapshot.run_id, BAR if self.tooltips else "")
         moving = self._moving(snapshot, chart, drawing)
         self._draw_settled(drawing, first)
         return [self._frame, moving, *self._pictures]
@@ -175,6 +172,5 @@ class GanttLayers:
             segments = self._settled[picture * self._size : end]
             if not segments:
                 return
-            self._pictures[picture] = drawing.picture(
-                [drawing.bars(segments, tooltips=self.tooltips)]
-            )
+            bars = drawing.bars(segments, tooltips=self.tooltips)
+            self._pictures[picture] = drawing.picture([bars])

@@ -299,14 +299,9 @@ def _unkept(result: RunResult, kept: Collection[str]) -> str:
 
 def column_widths(rows: Sequence[RowState]) -> dict[str, float]:
     """Return the width in em of each column. It depends on the names in the planned rows."""
-    layers, ids, functions = (
-        max(map(_width, names), default=0.0)
-        for names in (
-            {row.layer for row in rows},
-            [row.id for row in rows],
-            {row.function for row in rows},
-        )
-    )
+    ids = max((_width(row.id) for row in rows), default=0.0)
+    layers = max(map(_width, {row.layer for row in rows}), default=0.0)
+    functions = max(map(_width, {row.function for row in rows}), default=0.0)
     return dict(COLUMNS) | {
         "transformation": max(_LEAST_NAMES, min(ids, max(_NAMES, _USUAL_REST - functions))),
         "layer": min(max(_LEAST_LAYERS, layers), _MOST_LAYERS),
