@@ -46,9 +46,8 @@ class FailureReport:
         if self.log:
             lines += ["", "printed and logged:", *(f"  {line}" for line in self.log.splitlines())]
         if self.jvm_trace:
-            lines.append(
-                f"\n({counted(len(self.jvm_trace.splitlines()), 'line')} of the JVM's trace: .jvm_trace)"
-            )
+            count = counted(len(self.jvm_trace.splitlines()), "line")
+            lines.append(f"\n({count} of the JVM's trace: .jvm_trace)")
         return "\n".join([*lines, *(["", self.note] if self.note else [])])
 
     def _repr_html_(self) -> str:

@@ -157,9 +157,8 @@ class Trial:
             shown, trace = trace_apart(self.traceback)
             parts.append(shown.rstrip())
             if trace:
-                parts.append(
-                    f"({counted(len(trace.splitlines()), 'more line')} of Spark's: .traceback)"
-                )
+                more = counted(len(trace.splitlines()), "more line")
+                parts.append(f"({more} of Spark's: .traceback)")
             if FAILURES.limit:  # a shell has ended before it could open the frames
                 parts.append(f"to debug it: {self._debug()}")
         elif self.error is not None and not self._debugger_quit:

@@ -161,9 +161,8 @@ class _GraphDrawing:
             slot = self.place[name]
             x, y = self._x(slot.column) - 10, self._y(slot) - 6 - 13 * arriving[name]
             arriving[name] += 1
-            origin = (
-                "" if self.place[up].column == slot.column - 1 else f" from {shortened(up, 12)}"
-            )
+            beside = self.place[up].column == slot.column - 1
+            origin = "" if beside else f" from {shortened(up, 12)}"
             yield (
                 f'<text x="{x:.1f}" y="{y:.1f}" font-size="11" text-anchor="end" '
                 f'style="{_FAINT}">{count:,}{escape(origin)}</text>'

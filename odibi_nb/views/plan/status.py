@@ -44,9 +44,8 @@ def status_html(status: ProjectStatus) -> str:
     rest = not_shown(len(records) - MAX_RECORDS)
     problems = "".join(f"<li>✖ {escape(text)}</li>" for text in first_of(status.problems))
     listed = f"<ul style='list-style:none;padding-left:0'>{problems}</ul>" if problems else ""
-    top = (
-        f"<table cellpadding=4><caption style='text-align:left'>{escape(_title(status))}</caption>"
-    )
+    title = escape(_title(status))
+    top = f"<table cellpadding=4><caption style='text-align:left'>{title}</caption>"
     rows = map(_row, records[:MAX_RECORDS])
     return block(listed, table(_HEADS, rows, top=top, th=f"scope='col' {_LEFT}"), rest)
 

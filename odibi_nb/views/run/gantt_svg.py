@@ -472,9 +472,7 @@ class GanttDrawing:
         )
 
     def _stroke(self, kind: str) -> str:
-        """Return the paint of bars that are strokes of one path. Such bars cannot be hollow, because they have
-        no outline.
-        """
+        """Return the paint of bars that are strokes of one path: without outlines, they cannot be hollow."""
         if kind == RETRIED:
             return f'stroke="{BAR_STYLES[kind].colour}" stroke-opacity=".45"'
         return self._fill(kind).replace("fill=", "stroke=")
