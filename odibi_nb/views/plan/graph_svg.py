@@ -77,7 +77,8 @@ class _GraphDrawing:
         self.width = min(max(NARROW, *map(_min_width, graph.nodes.values())), WIDE)
         self.layout = laid_out(graph, self.box, BOX_GAP, ROOM)
         self.step = self.width + COLUMN_GAP
-        self.total = 4 * MARGIN + len(self.layout.columns) * self.step - COLUMN_GAP
+        columns = len(self.layout.columns)
+        self.total = 2 * MARGIN + columns * self.step - COLUMN_GAP + 2 * MARGIN
         self.head = MARGIN if graph.note else HEAD
         self.back = [edge for edge in graph.circle if edge not in graph.edges]
         self.place = {slot.id: slot for slot in self.layout.y if not slot.passing}

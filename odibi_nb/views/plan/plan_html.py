@@ -222,8 +222,8 @@ def _row(
         f"<b style='{_BAD}'>{STATUS_STYLES['FAILED'].sign} problem</b> {escape(text)}</td></tr>"
         for text in problems
     )
-    named = row.transformation
-    about = (named.entity_1, named.entity_2, named.entity_3, named.description)
+    facts = row.transformation
+    about = (facts.entity_1, facts.entity_2, facts.entity_3, facts.description)
     second = {
         "transformation": _cut(" · ".join(filter(None, about))),
         "function": _cut(function_place(row.fn) if row.fn else "not found"),
