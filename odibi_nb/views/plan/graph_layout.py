@@ -60,8 +60,7 @@ def laid_out(graph: Graph, box: float, gap: float, line: float) -> Layout:
     columns: list[list[Slot]] = [[] for _ in layer_of]
     for name, column in column_of.items():
         columns[column].append(Slot(name, column))
-    passing = sorted({slot for link in links for slot in link if slot.passing})
-    for slot in passing:
+    for slot in sorted({slot for link in links for slot in link if slot.passing}):
         columns[slot.column].append(slot)
     left, right = _sides(links)
     ordered = _ordered(columns, left, right)

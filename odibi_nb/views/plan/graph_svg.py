@@ -88,6 +88,7 @@ class _GraphDrawing:
         label = escape(self.graph.label)
         least = self.total * (FITTED if self.numbers else MIN_SCALE)
         most = self.total * MAX_SCALE
+        boxes = (self._box(self.graph.nodes[name], slot) for name, slot in self.place.items())
         click = f' onclick="{escape(_CLICK)}"' if self.numbers else ""
         return (
             '<div style="overflow-x:auto;max-width:100%">'
@@ -95,7 +96,7 @@ class _GraphDrawing:
             f'viewBox="0 0 {self.total:.0f} {self.height:.0f}" width="100%" '
             f'style="display:block;min-width:{least:.0f}px;max-width:{most:.0f}px;height:auto;'
             'font-family:var(--jp-ui-font-family,sans-serif)">'
-            + "".join((*self._bands(), *self._lines(), *self._circle(), *self._boxes()))
+            + "".join((*self._bands(), *self._lines(), *self._circle(), *boxes))
             + f"</svg></div>{self._foot()}"
         )
 
@@ -198,12 +199,6 @@ class _GraphDrawing:
             f"M{x:.1f} {y:.1f}h10q8 0 8 8V{low - 8:.1f}q0 8-8 8H{xx - 12:.1f}q-8 0-8-8"
             f"V{yy + 8:.1f}q0-8 8-8H{xx:.1f}"
         )
-
-    def _boxes(self) -> Iterator[str]:
-        for column in self.layout.columns:
-            for slot in column:
-                if not slot.passing:
-                    yield self._box(self.graph.nodes[slot.id], slot)
 
     def _box(self, node: Node, slot: Slot) -> str:
         x, y = self._x(slot.column), self._y(slot) - self.box / 2

@@ -145,9 +145,8 @@ def _retry(payload: dict[str, Any]) -> tuple[str, str]:
 
 def _failure(payload: dict[str, Any]) -> tuple[str, str]:
     retries = payload["attempt"] - 1
-    tries = (
-        f"Failed after {retries} {'retry' if retries == 1 else 'retries'}" if retries else "Failed"
-    )
+    noun = "retry" if retries == 1 else "retries"
+    tries = f"Failed after {retries} {noun}" if retries else "Failed"
     error = f"{payload['error_type']}: {payload['error_message']}"
     return "ERROR", f"{tries}: {_name(payload)} | {error}"
 
