@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from odibi_nb.core.text.counts import counted
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.status_style import text_colour
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from odibi_nb.views.status_style import StatusStyle
 
 UNBROKEN = 20
 """Length in characters up to which a text is never broken."""
@@ -21,19 +24,22 @@ MAX_TEXT = 2_000
 """Largest number of characters of a single text, such as a selection or a list of names."""
 NO_FORMULAS = "mathjax_ignore"
 """The CSS class of elements whose dollar signs are no formulas: MathJax, which JupyterLab has, leaves them out."""
+TEXT = "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit)"
+"""The CSS of text in the front end's size and colour."""
 _PRE = "margin:0;white-space:pre-wrap;overflow-wrap:anywhere"
 _WIDE = "margin:0;white-space:pre;overflow-x:auto"
 _FONT = "font-family:var(--jp-code-font-family,monospace)"
-_BLOCK = (
-    "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);"
-    "max-width:100%;overflow-x:auto"
-)
 
 
 def first_of(items: Sequence[str], most: int = MAX_ITEMS) -> list[str]:
     """Return the first *most* of *items*, each shortened, and a line that counts the others."""
+    return [*map(shortened, limited(items, most))]
+
+
+def limited(items: Sequence[str], most: int) -> list[str]:
+    """Return the first *most* of *items*, and a line that counts the others."""
     more = len(items) - most
-    return [*map(shortened, items[:most]), *([f"… and {more:,} more"] if more > 0 else [])]
+    return [*items[:most], *([f"… and {more:,} more"] if more > 0 else [])]
 
 
 def shortened(text: str, most: int = MAX_TEXT) -> str:
@@ -43,7 +49,7 @@ def shortened(text: str, most: int = MAX_TEXT) -> str:
 
 def block(*parts: str) -> str:
     """Return pieces of HTML one below the other, as wide as the page allows."""
-    return f"<div style='{_BLOCK}'>{''.join(parts)}</div>"
+    return f"<div style='{TEXT};max-width:100%;overflow-x:auto'>{''.join(parts)}</div>"
 
 
 def head(text: str, colour: str = "") -> str:
@@ -61,6 +67,41 @@ def folded(title: str, html: str, *, is_open: bool = False) -> str:
     """Return *html* that is folded below its title."""
     mark = " open" if is_open else ""
     return f"<details{mark}><summary>{escape(title)}</summary>{html}</details>"
+
+
+def signed(style: StatusStyle, html: str, tag: str = "span") -> str:
+    """Return *html* behind the sign of *style*, both in its colour."""
+    return f"<{tag} style='{text_colour(style.colour)}'>{style.sign} {html}</{tag}>"
+
+
+def not_shown(rows: int, where: str = "") -> str:
+    """Return a line about the number of *rows* that are not shown; "" if all are."""
+    more = counted(rows, "more row is", "more rows are")
+    return f"<p>{more} not shown{where}.</p>" if rows > 0 else ""
+
+
+def listed(items: Iterable[str]) -> str:
+    """Return pieces of HTML as a list without bullets; "" without items."""
+    lines = "".join(f"<li>{item}</li>" for item in items)
+    return f"<ul style='list-style:none;padding-left:0;margin:4px 0'>{lines}</ul>" if lines else ""
+
+
+def table(heads: Iterable[str], rows: Iterable[str], *, top: str, th: str = "scope='col'") -> str:
+    """Return a table.
+
+    Args:
+        heads: the names of the columns, as HTML.
+        rows: see `table_row`.
+        top: the tag that opens the table, with its caption.
+        th: attributes of each head.
+    """
+    head = "".join(f"<th {th}>{name}</th>" for name in heads)
+    return f"{top}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def table_row(cells: Iterable[str], td: str = "") -> str:
+    """Return pieces of HTML as a row of a table. *td* are attributes of each cell, after a space."""
+    return f"<tr>{''.join(f'<td{td}>{cell}</td>' for cell in cells)}</tr>"
 
 
 def breakable(text: str) -> str:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from odibi_nb.views.escaping import escape
-from odibi_nb.views.status_style import STATUS_STYLES, text_colour
+from odibi_nb.views.html_parts import TEXT, signed
+from odibi_nb.views.status_style import STATUS_STYLES
 
-_TEXT = "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);margin:4px 0;line-height:1.4"
+_TEXT = f"{TEXT};margin:4px 0;line-height:1.4"
 _WHOLE = "white-space:pre-wrap;overflow-wrap:anywhere"
 
 
 def error_html(title: str, text: str) -> str:
     """Return an error with its title as the heading. A screen reader reads it out at once."""
-    style = STATUS_STYLES["FAILED"]
-    return (
-        f"<div role='alert' style='{_TEXT};{_WHOLE}'>"
-        f"<b style='{text_colour(style.colour)}'>{style.sign} {escape(title)}</b>\n{escape(text)}</div>"
-    )
+    heading = signed(STATUS_STYLES["FAILED"], escape(title), "b")
+    return f"<div role='alert' style='{_TEXT};{_WHOLE}'>{heading}\n{escape(text)}</div>"
 
 
 def note_html(text: str) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from odibi_nb.views.escaping import escape
-from odibi_nb.views.html_parts import MAX_RECORDS, shortened
-from odibi_nb.views.status_style import RUN_STYLES, STATUS_STYLES, text_colour
+from odibi_nb.views.html_parts import MAX_RECORDS, shortened, signed, table, table_row
+from odibi_nb.views.status_style import RUN_STYLES, STATUS_STYLES
 
 MAX_WIDTH = 60
 _STATUSES = STATUS_STYLES | RUN_STYLES
@@ -65,47 +65,37 @@ class Records(Sequence[dict[str, Any]]):
     def _repr_html_(self) -> str:
         if not self.rows:
             return f"<p>{escape(self.title)}: none</p>"
-        head = "".join(
-            f"<th scope='col' style='text-align:left'>{escape(c)}</th>" for c in self.columns
-        )
-        body = "".join(
-            "<tr>"
-            + "".join(
-                f"<td style='text-align:left;white-space:pre-wrap'>{_cell_html(c, row.get(c))}</td>"
-                for c in self.columns
-            )
-            + "</tr>"
+        td = " style='text-align:left;white-space:pre-wrap'"
+        rows = [
+            table_row((_cell_html(c, row.get(c)) for c in self.columns), td)
             for row in self.rows[:MAX_RECORDS]
-        )
+        ]
         more = len(self.rows) - MAX_RECORDS
         if more > 0:
-            body += f"<tr><td colspan={len(self.columns)}>… and {more:,} more</td></tr>"
-        return (
-            f"<table><caption style='text-align:left'>{escape(self.title)}</caption>"
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        )
+            rows.append(table_row([f"… and {more:,} more"], f" colspan={len(self.columns)}"))
+        top = f"<table><caption style='text-align:left'>{escape(self.title)}</caption>"
+        th = "scope='col' style='text-align:left'"
+        return table(map(escape, self.columns), rows, top=top, th=th)
 
 
 def _cell_html(column: str, value: Any) -> str:
     """Return a value as HTML. A status has its sign and colour."""
     text = escape(shortened(cell_text(value)))
     style = _STATUSES.get(value) if column.startswith("status") and isinstance(value, str) else None
-    if style is None:
-        return text
-    return f"<span style='{text_colour(style.colour)}'>{style.sign} {text}</span>"
+    return text if style is None else signed(style, text)
 
 
 def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Return the lines of a table: the names of the columns, a rule, and the rows."""
-    table = [list(columns), *map(list, rows)]
-    widths = [min(MAX_WIDTH, max(len(line[i]) for line in table)) for i in range(len(columns))]
-    last = max((i for i in range(len(widths)) if any(line[i] for line in table[1:])), default=0)
-    widths[last] = max(len(line[last]) for line in table)
+    cells = [list(columns), *map(list, rows)]
+    widths = [min(MAX_WIDTH, max(len(line[i]) for line in cells)) for i in range(len(columns))]
+    last = max((i for i in range(len(widths)) if any(line[i] for line in cells[1:])), default=0)
+    widths[last] = max(len(line[last]) for line in cells)
     lines = [
         "  ".join(
             cell[:width].ljust(width) for cell, width in zip(line, widths, strict=True)
         ).rstrip()
-        for line in table
+        for line in cells
     ]
     lines.insert(1, "  ".join("-" * width for width in widths))
     return lines

@@ -32,9 +32,7 @@ def source_href(file: Path) -> str:
 
     A file far from the notebook, more than three folders up, probably has no place on the Jupyter server.
     """
-    if (
-        is_databricks()
-    ):  # its outputs are frames of another host, where a relative link leads nowhere
+    if is_databricks():  # its outputs are frames of another host: a relative link leads nowhere
         return ""
     name = os.environ.get("JPY_SESSION_NAME", "")
     notebook = Path(name)

@@ -17,7 +17,8 @@ from odibi_nb.notebook.live.cancel_button import EndButton
 from odibi_nb.notebook.live.surfaces import ReservedOutputs, reserved_html
 from odibi_nb.notebook.live.view import LiveView
 from odibi_nb.views.notices import error_html, note_html
-from odibi_nb.views.run.run_page import summary_html, summary_text
+from odibi_nb.views.run.head import head_html
+from odibi_nb.views.run.run_page import summary_text
 from odibi_nb.views.run.state import RunState
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ class BackgroundRun:
         if self.error:
             html = error_html(f"{self.name} could not run", self.error)
         else:
-            html = summary_html(self._state.snapshot()) + note_html(self.how_to_end())
+            html = head_html(self._state.snapshot()) + note_html(self.how_to_end())
         live = self._view.surface.live_bundle() if self._view is not None and self.running else {}
         return {**live, "text/html": html, "text/plain": repr(self)}
 

@@ -37,9 +37,11 @@ class BisectionView:
 
     def to_frame(self) -> Any:
         """Return the replays as a DataFrame."""
-        return self.make_frame(
-            COLUMNS, [self._row(i, t) for i, t in enumerate(self.result.tries, 1)]
-        )
+        rows = []
+        for number, one in enumerate(self.result.tries, 1):
+            values = (number, _versions(one), one.outcome, one.error or one.unreadable or None)
+            rows.append(dict(zip(COLUMNS, values, strict=True)))
+        return self.make_frame(COLUMNS, rows)
 
     @property
     def exit_code(self) -> int:
@@ -53,21 +55,11 @@ class BisectionView:
         found = self.result
         tried = f"{counted(len(found.tries), 'replay')} among {counted(len(found.commits), 'commit')}; nothing was written"
         lines = [f"last good: {found.good}", f"first bad: {found.bad}", tried]
-        return lines + [
-            f"  {_versions(one)}: {one.outcome}{f': {_first(one)}' if _first(one) else ''}"
-            for one in found.tries
-        ]
-
-    @staticmethod
-    def _row(number: int, one: Try) -> dict[str, Any]:
-        values = (number, _versions(one), one.outcome, one.error or one.unreadable or None)
-        return dict(zip(COLUMNS, values, strict=True))
+        for one in found.tries:
+            first = (one.error or one.unreadable).splitlines()[:1]
+            lines.append(": ".join([f"  {_versions(one)}", one.outcome, *filter(None, first)]))
+        return lines
 
 
 def _versions(one: Try) -> str:
     return ", ".join(f"{table} v{version}" for table, version in one.versions.items())
-
-
-def _first(one: Try) -> str:
-    lines = (one.error or one.unreadable).splitlines()
-    return lines[0] if lines else ""

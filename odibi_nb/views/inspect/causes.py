@@ -48,11 +48,8 @@ class CausesView:
         for rank, cause in enumerate(self.result.causes, 1):
             title = f"{rank}. {_one_line(cause.what)}"
             detail = "\n".join(map(redact_text, cause.detail))
-            parts.append(
-                folded(title, pre(detail), is_open=rank == 1)
-                if detail
-                else f"<p>{escape(title)}</p>"
-            )
+            plain = f"<p>{escape(title)}</p>"
+            parts.append(folded(title, pre(detail), is_open=rank == 1) if detail else plain)
         parts += [f"<p>{escape(line)}</p>" for line in self._ends()]
         return block(*parts)
 
@@ -67,16 +64,15 @@ class CausesView:
     def document(self) -> WhyDocument:
         """Return the JSON document."""
         found = self.result
-        entries = [
-            CauseEntry(cause=c.kind, what=c.what, detail=tuple(map(redact_text, c.detail)))
-            for c in found.causes
-        ]
         return WhyDocument(
             transformation_id=found.transformation_id,
             before=found.before.run_id,
             after=found.after.run_id,
             error=found.error,
-            causes=tuple(entries),
+            causes=tuple(
+                CauseEntry(cause=c.kind, what=c.what, detail=tuple(map(redact_text, c.detail)))
+                for c in found.causes
+            ),
             unknown=found.unknown,
         )
 

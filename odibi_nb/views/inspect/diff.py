@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.model.tables import redact
 from odibi_nb.core.text.counts import counted
 from odibi_nb.views.html_parts import MAX_ITEMS, block, first_of, folded, head, pre
-from odibi_nb.views.inspect.table_change import changed_records, column_text, records, value_text
+from odibi_nb.views.inspect.table_change import changed_records, column_text, samples, value_text
 from odibi_nb.views.json_documents import (
     ChangedRowEntry,
     ColumnDiffEntry,
@@ -76,7 +76,7 @@ class Diff:
         is_alone = len(self.tables) == 1 and not self.failures
         shown, equal = self._parted()
         for diff in [*shown, *equal] if self.with_equal else shown:
-            lines.append(f"  {_mark(diff)} {diff.summary()}")
+            lines.append(f"  {_title(diff)}")
             lines += [f"      · {note}" for note in _notes(diff)]
             if is_alone:
                 lines += [f"      column {column_text(change)}" for change in diff.columns]
@@ -99,8 +99,7 @@ class Diff:
             notes = [*_notes(diff), *(f"column {column_text(c)}" for c in diff.columns)]
             html = "".join(map(pre, first_of(notes)))
             html += "".join(table._repr_html_() for table in _details(diff))
-            title = f"{_mark(diff)} {diff.summary()}"
-            parts.append(folded(title, html or pre("no differences"), is_open=is_alone))
+            parts.append(folded(_title(diff), html or pre("no differences"), is_open=is_alone))
         more = len(shown) - MAX_ITEMS
         if more > 0:
             parts.append(pre(f"… and {counted(more, 'more table')}: to_frame() has all"))
@@ -125,12 +124,11 @@ def _unchanged(equal: Sequence[TableDiff]) -> str:
 
 
 def _line(diff: TableDiff) -> str:
-    return "\n".join([f"= {diff.summary()}", *(f"    · {note}" for note in _notes(diff))])
+    return "\n".join([_title(diff), *(f"    · {note}" for note in _notes(diff))])
 
 
-def _mark(diff: TableDiff) -> str:
-    """Return a sign for the kind of difference: equal, or changed."""
-    return "≠" if diff else "="
+def _title(diff: TableDiff) -> str:
+    return f"{'≠' if diff else '='} {diff.summary()}"
 
 
 def _notes(diff: TableDiff) -> list[str]:
@@ -156,24 +154,16 @@ def _details(diff: TableDiff) -> list[Records]:
     found = []
     if rows.changed_columns:
         listed = [
-            {"column": n, "rows": count, "largest difference": _shown(rows.largest.get(n))}
+            {"column": n, "rows": count, "largest difference": value_text(rows.largest.get(n))}
             for n, count in rows.changed_columns.items()
         ]
         found.append(Records("changed columns", ("column", "rows", "largest difference"), listed))
     if rows.changed_rows:
         title = f"changed rows ({len(rows.changed_rows)} of {diff.changed:,})"
         found.append(changed_records(title, rows.changed_rows))
-    for word, count, samples in (
-        ("added", diff.added, rows.added_rows),
-        ("removed", diff.removed, rows.removed_rows),
-    ):
-        if samples:
-            found.append(records(f"{word} rows ({len(samples)} of {count:,})", samples))
+    found += samples("added", diff.added, rows.added_rows)
+    found += samples("removed", diff.removed, rows.removed_rows)
     return found
-
-
-def _shown(largest: float | dt.timedelta | None) -> str:
-    return str(largest) if isinstance(largest, dt.timedelta) else value_text(largest)
 
 
 def _entry(diff: TableDiff) -> TableDiffEntry:

@@ -65,7 +65,5 @@ class Explanation:
 
 def _row(fact: Fact) -> str:
     cell = "style='text-align:left;vertical-align:top;white-space:pre-wrap;overflow-wrap:anywhere'"
-    text = escape(fact.text)
-    if fact.link:
-        text = source_link(fact.link, fact.line, fact.text)
+    text = source_link(fact.link, fact.line, fact.text) if fact.link else escape(fact.text)
     return f"<tr><th scope='row' {cell}>{escape(fact.name)}</th><td {cell}>{text}</td></tr>"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from odibi_nb.core.text.counts import counted
 from odibi_nb.views.escaping import escape
-from odibi_nb.views.html_parts import block, folded, head, pre
+from odibi_nb.views.html_parts import block, folded, head, pre, table
 from odibi_nb.views.source_link import source_link
 from odibi_nb.views.status_style import STATUS_STYLES
 
@@ -38,8 +38,7 @@ class FailureReport:
     note: str = ""
 
     def __repr__(self) -> str:
-        where = f" in run {self.run_id}" if self.run_id else ""
-        lines = [f"✖ {self.transformation_id} failed{where}", self.headline]
+        lines = [self._title(), self.headline]
         for frame in self.frames:
             lines += _frame_lines(frame)
         if not self.frames and self.traceback:
@@ -47,16 +46,15 @@ class FailureReport:
         if self.log:
             lines += ["", "printed and logged:", *(f"  {line}" for line in self.log.splitlines())]
         if self.jvm_trace:
-            lines.append(
-                f"\n({counted(len(self.jvm_trace.splitlines()), 'line')} of the JVM's trace: .jvm_trace)"
-            )
+            count = counted(len(self.jvm_trace.splitlines()), "line")
+            lines.append(f"\n({count} of the JVM's trace: .jvm_trace)")
         return "\n".join([*lines, *(["", self.note] if self.note else [])])
 
     def _repr_html_(self) -> str:
-        where = f" in run {self.run_id}" if self.run_id else ""
-        blamed = self._blamed()
+        # The innermost frame of the user's code is open.
+        blamed = next((frame for frame in reversed(self.frames) if not frame.library), None)
         parts = [
-            head(f"✖ {self.transformation_id} failed{where}", STATUS_STYLES["FAILED"].colour),
+            head(self._title(), STATUS_STYLES["FAILED"].colour),
             pre(self.headline),
             *(_frame_html(frame, is_open=frame is blamed) for frame in self.frames),
         ]
@@ -70,21 +68,24 @@ class FailureReport:
             parts.append(f"<p>{escape(self.note)}</p>")
         return block(*parts)
 
-    def _blamed(self) -> FrameView | None:
-        """Return the innermost frame of the user's code."""
-        mine = [frame for frame in self.frames if not frame.library]
-        return mine[-1] if mine else None
+    def _title(self) -> str:
+        where = f" in run {self.run_id}" if self.run_id else ""
+        return f"✖ {self.transformation_id} failed{where}"
+
+
+def _place(frame: FrameView) -> str:
+    return f"{frame.file}:{frame.line}, in {frame.function}"
+
+
+def _code(frame: FrameView) -> list[str]:
+    """Return the lines around the frame's line, which has an arrow."""
+    return [f"{'→' if at == frame.line else ' '} {at:>4} {text}" for at, text in frame.code]
 
 
 def _frame_lines(frame: FrameView) -> list[str]:
-    place = f"{frame.file}:{frame.line}, in {frame.function}"
     if frame.library:
-        return [f"  {place}"]
-    lines = ["", place]
-    lines += [
-        f"  {'→' if number == frame.line else ' '} {number:>4} {text}"
-        for number, text in frame.code
-    ]
+        return [f"  {_place(frame)}"]
+    lines = ["", _place(frame), *(f"  {line}" for line in _code(frame))]
     for variable in frame.variables:
         kind = "argument " if variable.argument else ""
         lines.append(f"    {kind}{variable.name} = {variable.summary}")
@@ -93,21 +94,14 @@ def _frame_lines(frame: FrameView) -> list[str]:
 
 
 def _frame_html(frame: FrameView, *, is_open: bool) -> str:
-    place = f"{frame.file}:{frame.line}, in {frame.function}"
+    place = _place(frame)
     if frame.library:
         return f"<p style='margin:0;opacity:.7'><code>{escape(place)}</code></p>"
     opened = f"<p style='margin:0'>{source_link(frame.file, frame.line, place)}</p>"
-    code = "\n".join(
-        f"{'→' if number == frame.line else ' '} {number:>4} {text}" for number, text in frame.code
-    )
-    rows = "".join(map(_variable_html, frame.variables))
-    table = (
-        "<table><thead><tr><th scope='col' style='text-align:left'>variable</th>"
-        f"<th scope='col' style='text-align:left'>value</th></tr></thead><tbody>{rows}</tbody></table>"
-        if rows
-        else ""
-    )
-    return folded(place, opened + pre(code) + table, is_open=is_open)
+    rows = map(_variable_html, frame.variables)
+    th = "scope='col' style='text-align:left'"
+    variables = table(("variable", "value"), rows, top="<table>", th=th) if frame.variables else ""
+    return folded(place, opened + pre("\n".join(_code(frame))) + variables, is_open=is_open)
 
 
 def _variable_html(variable: Variable) -> str:

@@ -34,8 +34,7 @@ class RegistryEdit:
 
     def summary(self) -> str:
         """Return one line with the number of new, changed, unchanged and deleted rows."""
-        counts = {"new": self.inserted, "changed": self.updated}
-        words = [f"{len(ids)} {what}" for what, ids in counts.items()]
+        words = [f"{len(self.inserted)} new", f"{len(self.updated)} changed"]
         words += [f"{self.unchanged} unchanged"]
         words += [f"{len(self.deleted)} deleted"] if self.deleted else []
         return f"{self.where}: {', '.join(words)}"

@@ -10,9 +10,10 @@ from odibi_nb.core.text.counts import counted
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import folded, head
 from odibi_nb.views.records import Records
+from odibi_nb.views.run.gantt import shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from odibi_nb.core.model.table_change import (
         ChangedRow,
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 MAX_VALUE = 60
 MAX_COLUMNS = 20
 _ARROW = "→"
+_NUMBERS = ("nulls", "distinct", "lowest", "highest", "mean")
+"""The attributes of `ColumnNumbers`, and the columns that show them."""
 
 
 def change_text(change: TableChange) -> str:
@@ -31,7 +34,7 @@ def change_text(change: TableChange) -> str:
     parts = [_head(change), *(f"  · {note}" for note in change.notes)]
     if change.columns:
         parts.append(f"  columns: {', '.join(map(column_text, change.columns))}")
-    parts += [_indented(str(table)) for table in _tables(change)]
+    parts += [f"  {line}" for table in _tables(change) for line in str(table).splitlines()]
     return "\n".join(parts)
 
 
@@ -44,23 +47,16 @@ def change_html(change: TableChange) -> str:
         folded(
             table.title,
             replace(table, title="")._repr_html_(),
-            is_open=_tells_difference(table),
+            is_open=table.title.startswith(("added", "removed", "changed")),
         )
         for table in _tables(change)
     )
     return head(_head(change)) + listed + tables
 
 
-def _tells_difference(table: Records) -> bool:
-    return table.title.startswith(("added", "removed", "changed"))
-
-
 def _head(change: TableChange) -> str:
-    how = (
-        f"compared by {', '.join(change.compared_by)}"
-        if change.compared_by
-        else "whole rows compared"
-    )
+    keys = ", ".join(change.compared_by)
+    how = f"compared by {keys}" if change.compared_by else "whole rows compared"
     comparison = f"; {how}" if change.unchanged is not None and change.mode != "append" else ""
     return f"{change.summary()} ({change.mode}{comparison})"
 
@@ -75,25 +71,22 @@ def column_text(change: ColumnChange) -> str:
 
 
 def _tables(change: TableChange) -> list[Records]:
-    found = []
-    for what, count, rows in (
-        ("added rows", change.added, change.added_rows),
-        ("removed rows", change.removed, change.removed_rows),
-    ):
-        if rows:
-            found.append(records(f"{what} ({len(rows)} of {count:,})", rows))
+    found = [
+        *samples("added", change.added, change.added_rows),
+        *samples("removed", change.removed, change.removed_rows),
+    ]
     if change.changed_rows:
-        found.append(_changed(change))
+        where = ", ".join(f"{name} {count:,}" for name, count in change.changed_columns.items())
+        shown = len(change.changed_rows)
+        title = f"changed rows ({shown} of {change.changed:,}; in columns: {where})"
+        found.append(changed_records(title, change.changed_rows))
     numbers = _numbers(change)
     if numbers:
         title = "columns: the table as it is, and what would be written"
-        columns = ("column", "nulls", "distinct", "lowest", "highest", "mean")
-        found.append(Records(title, columns, numbers))
+        found.append(Records(title, ("column", *_NUMBERS), numbers))
     if change.preview:
-        shown = len(change.preview)
-        found.append(
-            records(f"preview ({shown} of {counted(change.rows_written, 'row')})", change.preview)
-        )
+        title = f"preview ({len(change.preview)} of {counted(change.rows_written, 'row')})"
+        found.append(records(title, change.preview))
     return found
 
 
@@ -107,11 +100,10 @@ def records(title: str, rows: Iterable[dict[str, Any]]) -> Records:
     return Records(title, tuple(names[:MAX_COLUMNS]), shown)
 
 
-def _changed(change: TableChange) -> Records:
-    where = ", ".join(f"{name} {count:,}" for name, count in change.changed_columns.items())
-    shown = len(change.changed_rows)
-    title = f"changed rows ({shown} of {change.changed:,}; in columns: {where})"
-    return changed_records(title, change.changed_rows)
+def samples(word: str, count: int | None, rows: Sequence[dict[str, Any]]) -> Iterator[Records]:
+    """Yield the table of some of the *count* added or removed rows, unless it is empty."""
+    if rows:
+        yield records(f"{word} rows ({len(rows)} of {count:,})", rows)
 
 
 def changed_records(title: str, changed_rows: Iterable[ChangedRow]) -> Records:
@@ -120,30 +112,17 @@ def changed_records(title: str, changed_rows: Iterable[ChangedRow]) -> Records:
     for row in changed_rows:
         key = ", ".join(f"{name}={value_text(value)}" for name, value in redact(row.key).items())
         for name, pair in row.columns.items():
-            before, after = (redact({name: value})[name] for value in pair)
-            line = {
-                "key": key,
-                "column": name,
-                "before": value_text(before),
-                "after": value_text(after),
-            }
-            rows.append(line)
+            before, after = (value_text(redact({name: value})[name]) for value in pair)
+            rows.append({"key": key, "column": name, "before": before, "after": after})
     return Records(title, ("key", "column", "before", "after"), rows)
 
 
 def _numbers(change: TableChange) -> list[dict[str, Any]]:
     rows = []
     for name, (before, after) in change.numbers.items():
-        row = {"column": name}
-        for title, attribute in (
-            ("nulls", "nulls"),
-            ("distinct", "distinct"),
-            ("lowest", "lowest"),
-            ("highest", "highest"),
-            ("mean", "mean"),
-        ):
-            row[title] = _pair(before, after, attribute, secret=redact({name: "x"})[name] != "x")
-        rows.append(row)
+        secret = redact({name: "x"})[name] != "x"
+        numbers = {one: _pair(before, after, one, secret=secret) for one in _NUMBERS}
+        rows.append({"column": name, **numbers})
     return rows
 
 
@@ -168,8 +147,4 @@ def value_text(value: Any) -> str:
     if isinstance(value, int):
         return str(value)
     text = f"{value:.10g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= MAX_VALUE else f"{text[: MAX_VALUE - 1]}…"
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.splitlines())
+    return shortened(text, MAX_VALUE)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.rehearsal.project_watch import Moved
 
 LOG_LINES = 40
+_SOURCE_TITLE = "the change to make in the module's file, which try has not touched"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -111,9 +112,8 @@ class Trial:
     def summary(self) -> str:
         """Return one line: outcome, rows, duration and writes."""
         style = STATUS_STYLES["SUCCESS" if self.succeeded else "FAILED"]
-        usual = (
-            "" if self.expected_seconds is None else f" (usually {self.expected_seconds:,.2f} s)"
-        )
+        expected = self.expected_seconds
+        usual = "" if expected is None else f" (usually {expected:,.2f} s)"
         rows = [
             f"{counted(n, 'row')} {way}"
             for n, way in ((self.rows_in, "in"), (self.rows_out, "out"))
@@ -123,20 +123,16 @@ class Trial:
         if self.inputs_cut:
             facts.append(f"inputs: {self.inputs_cut}")
         facts.append("written" if self.written else self._what_was_written())
-        how = (
-            "ran"
-            if self.succeeded
-            else "was quit in the debugger"
-            if self._debugger_quit
-            else "failed"
-        )
+        how = "ran" if self.succeeded else "failed"
+        if self._debugger_quit:
+            how = "was quit in the debugger"
         return f"{style.sign} {self.transformation_id} {how}: {', '.join(facts)}"
 
     def _what_was_written(self) -> str:
-        if not self.not_held_back:
+        own = [table for table in self.moved if not table.run_id]
+        if not own:
             unknown = f", but {counted(self.unwatched, 'table')} could not be checked"
             return "nothing was written" + (unknown if self.unwatched else "")
-        own = [table for table in self.moved if not table.run_id]
         written = [table for table in own if not table.removed]
         removed = [table.name for table in own if table.removed]
         changes = [f"{', '.join(table.name for table in written)} WAS WRITTEN"] if written else []
@@ -149,8 +145,11 @@ class Trial:
         )
 
     def _meanwhile(self) -> list[str]:
-        others = [table for table in self.moved if table.run_id]
-        return [f"{t.name} was written during the try, by run {t.run_id}" for t in others]
+        return [
+            f"{table.name} was written during the try, by run {table.run_id}"
+            for table in self.moved
+            if table.run_id
+        ]
 
     def __repr__(self) -> str:
         parts = [self.summary(), *self.inputs_of]
@@ -158,11 +157,10 @@ class Trial:
             shown, trace = trace_apart(self.traceback)
             parts.append(shown.rstrip())
             if trace:
-                parts.append(
-                    f"({counted(len(trace.splitlines()), 'more line')} of Spark's: .traceback)"
-                )
+                more = counted(len(trace.splitlines()), "more line")
+                parts.append(f"({more} of Spark's: .traceback)")
             if FAILURES.limit:  # a shell has ended before it could open the frames
-                parts.append(f"to debug it: %odibi debug {shlex.quote(self.transformation_id)}")
+                parts.append(f"to debug it: {self._debug()}")
         elif self.error is not None and not self._debugger_quit:
             parts.append(self.headline)
         if self.log:
@@ -174,7 +172,7 @@ class Trial:
             parts.append("it wrote no table")
         parts += self._meanwhile()
         if self.source_diff:
-            parts += [f"{self._source_title()}:", self.source_diff]
+            parts += [f"{_SOURCE_TITLE}:", self.source_diff]
             parts += self._apply_lines()
         elif self.source_note:
             parts.append(self.source_note)
@@ -185,9 +183,8 @@ class Trial:
         parts = [head(self.summary(), style.colour)]
         parts += [f"<p>{escape(line)}</p>" for line in self.inputs_of]
         if self.traceback:
-            command = escape(f"%odibi debug {shlex.quote(self.transformation_id)}")
             shown, trace = trace_apart(self.traceback)
-            parts += [pre(shown), f"<p>Look into it: <code>{command}</code></p>"]
+            parts += [pre(shown), f"<p>Look into it: <code>{escape(self._debug())}</code></p>"]
             if trace:
                 parts.append(folded("all that Spark said", pre(trace)))
         elif self.error is not None and not self._debugger_quit:
@@ -203,25 +200,23 @@ class Trial:
         parts += [f"<p>{escape(line)}</p>" for line in self._meanwhile()]
         if self.source_diff:
             diff = code_diff_html(self.source_diff)
-            parts.append(folded(self._source_title(), diff, is_open=True))
+            parts.append(folded(_SOURCE_TITLE, diff, is_open=True))
             parts.append(self._apply_html())
         elif self.source_note:
             parts.append(f"<p>{escape(self.source_note)}</p>")
         return block(*parts)
 
+    def _debug(self) -> str:
+        return f"%odibi debug {shlex.quote(self.transformation_id)}"
+
     def _command(self, *words: str) -> str:
-        return command(
-            *words,
-            *([] if words[0] == "retry" else [self.transformation_id]),
-            project=self.project,
-            env=self.env,
-        )
+        return command(*words, project=self.project, env=self.env)
 
     def _apply_lines(self) -> list[str]:
         if self.edit is None:
             return []
         problems = [_not_written(text) for text in self.edit.problems]
-        asked = self._command("apply")
+        asked = self._command("apply", self.transformation_id)
         return problems or ([f"to write it: {asked}"] if asked else [])
 
     def _apply_html(self) -> str:
@@ -230,10 +225,10 @@ class Trial:
             return ""
         if self.edit.problems:
             return "".join(f"<p>{escape(_not_written(text))}</p>" for text in self.edit.problems)
-        file = self.edit.source.file.name
-        asked, apply = self._command("apply"), f"{self._command('apply')} --yes"
+        asked = self._command("apply", self.transformation_id)
         if not asked:
             return ""
+        file, apply = self.edit.source.file.name, f"{asked} --yes"
         retry = self._command("retry", "last")
         tip = f"Write {self.edit.source.file}"
         buttons = cell_button("Write it", tip, apply, run=True) + cell_button(
@@ -251,10 +246,6 @@ class Trial:
         lines = self.log.splitlines()
         hidden = len(lines) - LOG_LINES
         return [f"… {hidden:,} earlier lines: .log …", *lines[-LOG_LINES:]] if hidden > 0 else lines
-
-    @staticmethod
-    def _source_title() -> str:
-        return "the change to make in the module's file, which try has not touched"
 
 
 def _not_written(problem: str) -> str:

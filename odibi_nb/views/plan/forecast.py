@@ -36,10 +36,8 @@ def duration(seconds: float) -> str:
 def forecast_cells(row: PlannedRow, expected: Forecast | None) -> dict[str, str]:
     """Map `COLUMNS` to the cells of *row*. A duration that is assumed without history has a "?"."""
     if expected is None:
-        seconds = row.expected_seconds
-        return dict.fromkeys(COLUMNS, "") | {
-            "expected": "" if seconds is None else duration(seconds)
-        }
+        usual = "" if row.expected_seconds is None else duration(row.expected_seconds)
+        return dict.fromkeys(COLUMNS, "") | {"expected": usual}
     span = expected.spans[row.id]
     unknown = "?" if row.id in expected.unknown else ""
     return {
@@ -69,9 +67,7 @@ def forecast_lines(plan: RunPlan, expected: Forecast | None) -> list[str]:
 
 
 def _critical_line(plan: RunPlan, expected: Forecast) -> str:
-    """Return the critical path. One kind of arrow means that a row needs the one before it, the other that it
-    only waits.
-    """
+    """Return the critical path. An arrow tells if a row needs the one before it, or only waits for it."""
     path = expected.critical
     arrows = [DATA if up in plan.rows[name].upstream else BARRIER for up, name in pairwise(path)]
     pieces = [path[0], *(f"{arrow} {name}" for arrow, name in zip(arrows, path[1:], strict=True))]
@@ -101,14 +97,8 @@ def _loose(plan: RunPlan) -> list[str]:
 
 def makespan_table(expected: Forecast) -> Records:
     """Return the expected duration of the run with other numbers of workers, by schedule."""
-    rows = [
-        dict(
-            zip(
-                MAKESPAN_COLUMNS,
-                (str(one.workers), *map(duration, (one.layers, one.graph, one.bound))),
-                strict=True,
-            )
-        )
-        for one in expected.makespans
-    ]
+    rows = []
+    for one in expected.makespans:
+        times = map(duration, (one.layers, one.graph, one.bound))
+        rows.append(dict(zip(MAKESPAN_COLUMNS, (str(one.workers), *times), strict=True)))
     return Records("Expected duration by number of workers", MAKESPAN_COLUMNS, rows)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import itertools
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from odibi_nb.core.text.counts import counted
 from odibi_nb.views.status_style import RETRYING, STATUS_STYLES, WAITING, style_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from odibi_nb.core.planning.plan import PlannedRow, RunPlan
+    from odibi_nb.views.run.state import RowState
 
 MAX_NODES = 150
 """Largest number of rows that are drawn one by one. Larger plans are drawn as layers, to be readable."""
@@ -82,30 +83,27 @@ def graph_of(plan: RunPlan, states: Mapping[str, str] | None = None) -> Graph:
     """
     rows = plan.rows
     edges = [(up, name) for name, row in rows.items() for up in row.upstream if up in rows]
-    problems = _problems_by_id(plan)
-    steps = _steps_by_id(plan)
-    nodes = {
-        name: _node(row, problems.get(name, ()), _status(name, states), steps.get(name, ()))
-        for name, row in rows.items()
-    }
+    problems = problems_by_row(plan)
+    for name in dict.fromkeys(plan.cycle):
+        if name in rows:
+            problems[name].append(("", "waits for itself, by way of others"))
+    steps = plan.steps()
+    nodes = {}
+    for name, row in rows.items():
+        messages = tuple(message for _, message in problems.get(name, ()))
+        status = "" if states is None else _known(states.get(name, WAITING))
+        nodes[name] = _node(row, messages, status, steps.get(row.layer, ()))
     present = {row.layer for row in rows.values()}
     # Along a cycle, each row waits for the next one.
     circle = tuple(
         (up, name) for name, up in itertools.pairwise(plan.cycle) if up in rows and name in rows
     )
-    graph = Graph(
-        layers=tuple(layer for layer in plan.layers if layer in present),
-        nodes=nodes,
-        edges=dict.fromkeys([*edges, *_open(circle, edges)], 1),
-        circle=circle,
-        legend=_legend(nodes.values()),
-        label=_label(plan.project, nodes.values(), len(edges)),
-    )
-    return graph if len(nodes) <= MAX_NODES else _by_layer(graph)
+    layers = tuple(layer for layer in plan.layers if layer in present)
+    return _graph(plan.project, layers, nodes, edges, circle)
 
 
 def graph_of_rows(
-    project: str, rows: Sequence[RunRow], upstream: Mapping[str, Sequence[str]]
+    project: str, rows: Sequence[RowState], upstream: Mapping[str, Sequence[str]]
 ) -> Graph:
     """Return the graph of a run's rows, or of its layers if it has more than `MAX_NODES` rows.
 
@@ -116,48 +114,37 @@ def graph_of_rows(
     """
     names = {row.id for row in rows}
     asked = [(up, row.id) for row in rows for up in upstream.get(row.id, ()) if up in names]
-    edges = _open(dict.fromkeys(asked), ())
     nodes = {row.id: _run_node(row) for row in rows}
+    layers = tuple(dict.fromkeys(row.layer for row in rows))
+    return _graph(project, layers, nodes, _open(dict.fromkeys(asked), ()))
+
+
+def _graph(
+    project: str,
+    layers: tuple[str, ...],
+    nodes: Mapping[str, Node],
+    edges: Sequence[Edge],
+    circle: tuple[Edge, ...] = (),
+) -> Graph:
+    """Return the graph of rows, or of their layers if there are more than `MAX_NODES`."""
+    legend = _legend(nodes.values())
+    parts = [
+        counted(len(nodes), "transformation"),
+        counted(len(edges), "dependency", "dependencies"),
+    ]
+    parts += [text[2:] for text in legend]
     graph = Graph(
-        layers=tuple(dict.fromkeys(row.layer for row in rows)),
+        layers=layers,
         nodes=nodes,
-        edges=dict.fromkeys(edges, 1),
-        legend=_legend(nodes.values()),
-        label=_label(project, nodes.values(), len(edges)),
+        edges=dict.fromkeys([*edges, *_open(circle, edges)], 1),
+        circle=circle,
+        legend=legend,
+        label=f"Dependency graph of {project}: {', '.join(parts)}",
     )
     return graph if len(nodes) <= MAX_NODES else _by_layer(graph)
 
 
-class RunRow(Protocol):
-    """A row of a run, as a graph shows it."""
-
-    @property
-    def id(self) -> str:
-        """The row's id."""
-
-    @property
-    def layer(self) -> str:
-        """The row's layer."""
-
-    @property
-    def function(self) -> str:
-        """The row's module and function."""
-
-    @property
-    def engine(self) -> str:
-        """The row's engine."""
-
-    @property
-    def status(self) -> str:
-        """The row's status."""
-
-    @property
-    def error(self) -> str:
-        """The row's error, or ""."""
-
-
-def _run_node(row: RunRow) -> Node:
-    status = row.status if row.status in STATUS_STYLES else WAITING
+def _run_node(row: RowState) -> Node:
     function = row.function.rpartition(".")[2]
     return Node(
         id=row.id,
@@ -169,7 +156,7 @@ def _run_node(row: RunRow) -> Node:
             row.status,
             *([row.error] if row.error else []),
         ),
-        status=status,
+        status=_known(row.status),
     )
 
 
@@ -196,44 +183,29 @@ def _open(circle: Iterable[Edge], edges: Iterable[Edge]) -> list[Edge]:
     return joined
 
 
-def _status(name: str, states: Mapping[str, str] | None) -> str:
-    """Return the row's status. A status without a style counts as waiting."""
-    if states is None:
-        return ""
-    status = states.get(name, WAITING)
+def _known(status: str) -> str:
+    """Return *status*. A status without a style counts as waiting."""
     return status if status in STATUS_STYLES else WAITING
 
 
-def _problems_by_id(plan: RunPlan) -> dict[str, tuple[str, ...]]:
-    """Map ids to the problems of their rows. A row's problem is located at ``row 'ID'`` or inside it."""
+def problems_by_row(plan: RunPlan) -> defaultdict[str, list[tuple[str, str]]]:
+    """Map ids to the problems of their rows: the place in the row, and the message.
+
+    A row's problem is located at ``row 'ID'`` or inside it. The place of the row itself is "".
+    """
     ids = {f"row {name!r}": name for name in plan.rows}
-    found: dict[str, tuple[str, ...]] = {}
-    for problem in plan.problems:
-        where = problem.where
-        while where not in ids and ", " in where:
-            where = where.rpartition(", ")[0]
-        if where in ids:
-            found[ids[where]] = (*found.get(ids[where], ()), problem.message)
-    for name in dict.fromkeys(plan.cycle):
-        if name in plan.rows:
-            found[name] = (*found.get(name, ()), "waits for itself, by way of others")
+    found: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    for where, message in plan.problems:
+        row = where
+        while row and row not in ids:
+            row = row.rpartition(", ")[0]
+        if row:
+            found[ids[row]].append((where[len(row) + 2 :], message))
     return found
 
 
-def _steps_by_id(plan: RunPlan) -> dict[str, tuple[int, ...]]:
-    """Map ids to (preceding step, own step), or (own step,), in layers that are ordered by step."""
-    steps = plan.steps()
-    found: dict[str, tuple[int, ...]] = {}
-    for name, row in plan.rows.items():
-        step = plan.step_of(row)
-        if step is not None:
-            found[name] = (*[x for x in steps[row.layer] if x < step][-1:], step)
-    return found
-
-
-def _node(
-    row: PlannedRow, problems: tuple[str, ...], status: str, steps: tuple[int, ...] = ()
-) -> Node:
+def _node(row: PlannedRow, problems: tuple[str, ...], status: str, steps: Sequence[int]) -> Node:
+    """Return the box of *row*. *steps* are the steps that order its layer."""
     transformation = row.transformation
     if row.fn is None and not problems:
         problems = ("its function was not found",)
@@ -243,24 +215,24 @@ def _node(
     tooltip += [f"{PROBLEM_SIGN} {text}" for text in problems]
     if row.upstream:
         tooltip.append(f"after {', '.join(row.upstream)}")
-    step = [f"step {steps[-1]}"] if steps else []
-    if len(steps) > 1:
-        tooltip.append(f"step {steps[-1]}, after all rows of step {steps[0]}")
-    else:
-        tooltip += step
+    below, step = [transformation.function, row.engine], transformation.step
+    if steps and step is not None:
+        before = [x for x in steps if x < step]
+        wait = f", after all rows of step {before[-1]}" if before else ""
+        tooltip.append(f"step {step}{wait}")
+        below.insert(0, f"step {step}")
     return Node(
         id=row.id,
         layer=row.layer,
-        lines=(row.id, " · ".join((*step, transformation.function, row.engine))),
+        lines=(row.id, " · ".join(below)),
         tooltip=tuple(tooltip),
         status=status,
         problems=problems,
     )
 
 
-def _legend(nodes: Iterable[Node]) -> tuple[str, ...]:
+def _legend(nodes: Collection[Node]) -> tuple[str, ...]:
     """Count the nodes of each status, and the nodes with a problem, each with its sign."""
-    nodes = tuple(nodes)
     counts = Counter(node.status for node in nodes if node.status)
     wrong = sum(bool(node.problems) for node in nodes)
     return (
@@ -271,13 +243,6 @@ def _legend(nodes: Iterable[Node]) -> tuple[str, ...]:
         ),
         *([f"{PROBLEM_SIGN} {wrong:,} with a problem"] if wrong else []),
     )
-
-
-def _label(project: str, nodes: Iterable[Node], edges: int) -> str:
-    nodes = tuple(nodes)
-    parts = [counted(len(nodes), "transformation"), counted(edges, "dependency", "dependencies")]
-    parts += [text[2:] for text in _legend(nodes)]
-    return f"Dependency graph of {project}: {', '.join(parts)}"
 
 
 def _by_layer(graph: Graph) -> Graph:

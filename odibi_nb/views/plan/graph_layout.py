@@ -60,12 +60,12 @@ def laid_out(graph: Graph, box: float, gap: float, line: float) -> Layout:
     columns: list[list[Slot]] = [[] for _ in layer_of]
     for name, column in column_of.items():
         columns[column].append(Slot(name, column))
-    passing = sorted({slot for link in links for slot in link if slot.passing})
-    for slot in passing:
+    for slot in sorted({slot for link in links for slot in link if slot.passing}):
         columns[slot.column].append(slot)
-    ordered = _ordered(columns, links)
+    left, right = _sides(links)
+    ordered = _ordered(columns, left, right)
     heights = {slot: line if slot.passing else box for column in ordered for slot in column}
-    y = _levelled(ordered, links, heights, gap)
+    y = _levelled(ordered, left, right, heights, gap)
     top = min((y[slot] - heights[slot] / 2 for slot in y), default=0.0)
     y = {slot: middle - top for slot, middle in y.items()}
     height = max((y[slot] + heights[slot] / 2 for slot in y), default=0.0)
@@ -126,9 +126,8 @@ def _sides(links: Iterable[tuple[Slot, Slot]]) -> tuple[Neighbours, Neighbours]:
     return left, right
 
 
-def _ordered(columns: list[list[Slot]], links: Sequence[tuple[Slot, Slot]]) -> list[list[Slot]]:
+def _ordered(columns: list[list[Slot]], left: Neighbours, right: Neighbours) -> list[list[Slot]]:
     """Return the columns in the order with the fewest crossings that alternating sweeps find."""
-    left, right = _sides(links)
     best, fewest = columns, _crossings(columns, right)
     for sweep in range(SWEEPS):
         if not fewest:
@@ -170,12 +169,12 @@ def _crossings(columns: Sequence[Sequence[Slot]], right: Neighbours) -> int:
 
 def _levelled(
     columns: Sequence[Sequence[Slot]],
-    links: Sequence[tuple[Slot, Slot]],
+    left: Neighbours,
+    right: Neighbours,
     heights: Mapping[Slot, float],
     gap: float,
 ) -> dict[Slot, float]:
     """Return a height for each slot: the mean of its neighbours' heights, as far as its column has room."""
-    left, right = _sides(links)
     y: dict[Slot, float] = {}
     for column in columns:
         stacked = _offsets(column, heights, gap)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from odibi_nb.views.escaping import escape
@@ -69,7 +69,7 @@ def drawn(graph: Graph, *, in_panel: bool = False) -> str:
 class _GraphDrawing:
     """One graph with its layout and its measures."""
 
-    def __init__(self, graph: Graph, *, in_panel: bool = False) -> None:
+    def __init__(self, graph: Graph, *, in_panel: bool) -> None:
         self.graph = graph
         self.numbers = {name: i for i, name in enumerate(graph.nodes)} if in_panel else {}
         lines = max(len(node.lines) for node in graph.nodes.values())
@@ -88,6 +88,7 @@ class _GraphDrawing:
         label = escape(self.graph.label)
         least = self.total * (FITTED if self.numbers else MIN_SCALE)
         most = self.total * MAX_SCALE
+        boxes = (self._box(self.graph.nodes[name], slot) for name, slot in self.place.items())
         click = f' onclick="{escape(_CLICK)}"' if self.numbers else ""
         return (
             '<div style="overflow-x:auto;max-width:100%">'
@@ -95,7 +96,7 @@ class _GraphDrawing:
             f'viewBox="0 0 {self.total:.0f} {self.height:.0f}" width="100%" '
             f'style="display:block;min-width:{least:.0f}px;max-width:{most:.0f}px;height:auto;'
             'font-family:var(--jp-ui-font-family,sans-serif)">'
-            + "".join((*self._bands(), *self._lines(), *self._circle(), *self._boxes()))
+            + "".join((*self._bands(), *self._lines(), *self._circle(), *boxes))
             + f"</svg></div>{self._foot()}"
         )
 
@@ -110,9 +111,7 @@ class _GraphDrawing:
         if self.graph.note:
             return  # the layers are the boxes
         layer_of = self.layout.layer_of
-        counts: dict[str, int] = defaultdict(int)
-        for node in self.graph.nodes.values():
-            counts[node.layer] += 1
+        counts = Counter(node.layer for node in self.graph.nodes.values())
         for layer in self.graph.layers:
             first, many = layer_of.index(layer), layer_of.count(layer)
             x, width = self._x(first) - MARGIN, many * self.step - COLUMN_GAP + 2 * MARGIN
@@ -164,9 +163,8 @@ class _GraphDrawing:
             slot = self.place[name]
             x, y = self._x(slot.column) - 10, self._y(slot) - 6 - 13 * arriving[name]
             arriving[name] += 1
-            origin = (
-                "" if self.place[up].column == slot.column - 1 else f" from {shortened(up, 12)}"
-            )
+            beside = self.place[up].column == slot.column - 1
+            origin = "" if beside else f" from {shortened(up, 12)}"
             yield (
                 f'<text x="{x:.1f}" y="{y:.1f}" font-size="11" text-anchor="end" '
                 f'style="{_FAINT}">{count:,}{escape(origin)}</text>'
@@ -201,12 +199,6 @@ class _GraphDrawing:
             f"M{x:.1f} {y:.1f}h10q8 0 8 8V{low - 8:.1f}q0 8-8 8H{xx - 12:.1f}q-8 0-8-8"
             f"V{yy + 8:.1f}q0-8 8-8H{xx:.1f}"
         )
-
-    def _boxes(self) -> Iterator[str]:
-        for column in self.layout.columns:
-            for slot in column:
-                if not slot.passing:
-                    yield self._box(self.graph.nodes[slot.id], slot)
 
     def _box(self, node: Node, slot: Slot) -> str:
         x, y = self._x(slot.column), self._y(slot) - self.box / 2

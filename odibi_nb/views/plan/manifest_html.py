@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.model.manifest import LayerConfig
 from odibi_nb.core.text.json import as_json
 from odibi_nb.core.text.redaction import redact, redact_text
 from odibi_nb.views.escaping import escape
-from odibi_nb.views.html_parts import MAX_RECORDS, shortened
+from odibi_nb.views.html_parts import MAX_RECORDS, block, listed, shortened, table, table_row
 from odibi_nb.views.status_style import STATUS_STYLES
 
 if TYPE_CHECKING:
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
 
 LAYER_COLUMNS = ("#", "layer", "description", "cached after it", "waits for", "limits")
 ENV_COLUMNS = ("env", "engine", "registry", "lake", "run log", "protected", "more")
-_WRAP = (
-    "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);"
-    "max-width:100%;overflow-x:auto"
-)
 _LEFT = "style='text-align:left;vertical-align:top;max-width:32em;overflow-wrap:break-word'"
 _SHOWN = frozenset({"engine", "registry", "lake", "run_log", "log_url", "log_csv", "protected"})
 
@@ -30,11 +27,11 @@ def manifest_html(manifest: ProjectManifest) -> str:
 
     Environments are shown as the manifest has them, ``${NAME}`` included, without passwords.
     """
-    return (
-        f"<div style='{_WRAP}'>{_head(manifest)}"
-        f"{_table('Layers, in order', LAYER_COLUMNS, _layers(manifest))}"
-        + (_table("Environments", ENV_COLUMNS, _environments(manifest)))
-        + f"{_facts(manifest)}</div>"
+    return block(
+        _head(manifest),
+        _table("Layers, in order", LAYER_COLUMNS, _layers(manifest)),
+        _table("Environments", ENV_COLUMNS, _environments(manifest)),
+        listed(_facts(manifest)),
     )
 
 
@@ -51,11 +48,7 @@ def _head(manifest: ProjectManifest) -> str:
 
 def _layers(manifest: ProjectManifest) -> Iterable[Sequence[str]]:
     for number, name in enumerate(manifest.layer_order, 1):
-        config = manifest.layers.get(name)
-        cached = manifest.cache_plan.get(name, ())
-        if config is None:
-            yield str(number), name, "", ", ".join(cached), "", ""
-            continue
+        config = manifest.layers.get(name) or LayerConfig()
         limits = {
             "workers": config.max_workers,
             "retry": " ".join(f"{key} {value}" for key, value in config.retry.items()) or None,
@@ -66,7 +59,7 @@ def _layers(manifest: ProjectManifest) -> Iterable[Sequence[str]]:
             str(number),
             name,
             config.description,
-            ", ".join((*cached, *config.cache_tables)),
+            ", ".join((*manifest.cache_plan.get(name, ()), *config.cache_tables)),
             ", ".join(config.depends_on),
             ", ".join(f"{key} {value}" for key, value in limits.items() if value is not None),
         )
@@ -80,10 +73,9 @@ def _environments(manifest: ProjectManifest) -> Iterable[Sequence[str]]:
             registry = ", ".join(f"{key} {value}" for key, value in registry.items())
         logs = [str(shown[key]) for key in ("run_log", "log_url", "log_csv") if shown.get(key)]
         more = {key: value for key, value in shown.items() if key not in _SHOWN}
-        if "connections" in more:  # the names are enough
-            more["connections"] = list(more["connections"])
-        if "notify" in more:  # a webhook's URL is a secret
-            more["notify"] = list(more["notify"])
+        for key in ("connections", "notify"):  # the names are enough; a webhook's URL is a secret
+            if key in more:
+                more[key] = list(more[key])
         yield (
             f"{name} (default)" if name == manifest.default_env else name,
             str(shown.get("engine") or ""),
@@ -95,7 +87,7 @@ def _environments(manifest: ProjectManifest) -> Iterable[Sequence[str]]:
         )
 
 
-def _facts(manifest: ProjectManifest) -> str:
+def _facts(manifest: ProjectManifest) -> list[str]:
     modules = ", ".join(manifest.transformation_modules)
     facts = {"rows may name": modules or "any module (transformation_modules is not set)"}
     if manifest.outputs_required:
@@ -112,8 +104,7 @@ def _facts(manifest: ProjectManifest) -> str:
         facts["parameters"] = as_json(redact(manifest.parameters))
     if manifest.path:
         facts["file"] = str(manifest.path)
-    items = "".join(f"<li>{escape(k)}: {escape(shortened(v))}</li>" for k, v in facts.items())
-    return f"<ul style='list-style:none;padding-left:0;margin:4px 0'>{items}</ul>"
+    return [f"{escape(name)}: {escape(shortened(value))}" for name, value in facts.items()]
 
 
 def _short(value: Any) -> str:
@@ -124,22 +115,17 @@ def _short(value: Any) -> str:
 def _table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table of *rows* without the columns that are empty in all rows. Without rows, return a line."""
     rows = list(rows)
-    used = [i for i in range(len(columns)) if any(row[i] for row in rows)]
-    head = "".join(f"<th scope='col' {_LEFT}>{escape(columns[i])}</th>" for i in used)
-    body = "".join(
-        "<tr>" + "".join(f"<td {_LEFT}>{_cell(row[i])}</td>" for i in used) + "</tr>"
-        for row in rows[:MAX_RECORDS]
-    )
-    if len(rows) > MAX_RECORDS:
-        body += (
-            f"<tr><td {_LEFT} colspan={len(used)}>… and {len(rows) - MAX_RECORDS:,} more</td></tr>"
-        )
     if not rows:
-        return f"<p style='margin:4px 0'>{escape(caption)}: none</p>"
-    return (
-        f"<table cellpadding=4><caption style='text-align:left;font-weight:600'>{escape(caption)}"
-        f"</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return f"<p style='margin:4px 0'>{caption}: none</p>"
+    used = [i for i in range(len(columns)) if any(row[i] for row in rows)]
+    lines = [table_row((_cell(row[i]) for i in used), f" {_LEFT}") for row in rows[:MAX_RECORDS]]
+    more = len(rows) - MAX_RECORDS
+    if more > 0:
+        lines.append(table_row([f"… and {more:,} more"], f" {_LEFT} colspan={len(used)}"))
+    top = (
+        f"<table cellpadding=4><caption style='text-align:left;font-weight:600'>{caption}</caption>"
     )
+    return table((columns[i] for i in used), lines, top=top, th=f"scope='col' {_LEFT}")
 
 
 def _cell(text: str) -> str:

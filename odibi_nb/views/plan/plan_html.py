@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,21 @@ from odibi_nb.core.text.json import as_json
 from odibi_nb.core.text.name_lists import some_of
 from odibi_nb.core.text.redaction import redact
 from odibi_nb.views.escaping import escape
-from odibi_nb.views.html_parts import breakable, first_of, shortened
+from odibi_nb.views.html_parts import (
+    MAX_ITEMS,
+    TEXT,
+    breakable,
+    first_of,
+    folded,
+    listed,
+    not_shown,
+    shortened,
+    table,
+    table_row,
+)
 from odibi_nb.views.plan.forecast import COLUMNS as FORECAST_COLUMNS
 from odibi_nb.views.plan.forecast import forecast_lines, makespan_table
+from odibi_nb.views.plan.graph import problems_by_row
 from odibi_nb.views.plan.graph_svg import graph_svg
 from odibi_nb.views.plan.plan_text import fresh_lines, plan_cells, step_lines
 from odibi_nb.views.status_style import STATUS_STYLES, text_colour
@@ -29,8 +40,6 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 300
 """Largest number of rows that are shown. Rows with problems come first."""
-MAX_NAMES = 100
-"""Largest number of problems, and of names of disabled rows, in a list."""
 MAX_OPEN_GRAPH = 40
 """Largest number of rows with an open graph. A larger graph is folded: it is higher than a screen."""
 MAX_CELL = 80
@@ -59,13 +68,8 @@ COLUMNS = (
     "after",
     *FORECAST_COLUMNS,
 )
-_WRAP = (
-    "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);"
-    "line-height:1.4;"
-    # As wide as the page and no wider, also in a widget, which would otherwise grow with its tables.
-    "width:0;min-width:100%;overflow-x:auto"
-)
-_LIST = "style='list-style:none;padding-left:0;margin:4px 0'"
+# As wide as the page and no wider, also in a widget, which would otherwise grow with its tables.
+_WRAP = f"{TEXT};line-height:1.4;width:0;min-width:100%;overflow-x:auto"
 _FAINT = "style='color:var(--jp-ui-font-color2,#888)'"
 _CELL = "text-align:left;vertical-align:top"
 _WHOLE = f"style='{_CELL};white-space:nowrap'"
@@ -81,12 +85,14 @@ def plan_html(plan: RunPlan, *, in_panel: bool = False) -> str:
 
     *in_panel* draws a graph whose boxes can be clicked.
     """
-    problems = _by_row(plan)
+    problems = {
+        name: [f"{place}: {message}" if place else message for place, message in found]
+        for name, found in problems_by_row(plan).items()
+    }
     rows = _shown(plan, problems)
-    hidden = len(plan.rows) - sum(map(len, rows.values()))
+    more = not_shown(len(plan.rows) - sum(map(len, rows.values())))
     expected = forecast(plan)
     body = _table(plan, rows, problems, expected)
-    more = f"<p>{counted(hidden, 'more row is', 'more rows are')} not shown.</p>" if hidden else ""
     top = f"{_head(plan)}{_problems(plan)}{_notes(plan)}{_forecast(plan, expected)}"
     graph = _graph(plan, in_panel=in_panel)
     return f"<div style='{_WRAP}'>{top}{graph}{body}{more}</div>"
@@ -104,70 +110,46 @@ def _problems(plan: RunPlan) -> str:
     if not plan.problems:
         return ""
     sign = STATUS_STYLES["FAILED"].sign
-    problems = [f"{sign} {problem}" for problem in plan.problems]
-    items = "".join(f"<li>{escape(text)}</li>" for text in first_of(problems, MAX_NAMES))
+    problems = first_of([f"{sign} {problem}" for problem in plan.problems])
     count = f"{counted(len(plan.problems), 'problem')}: nothing will run"
-    return f"<b style='{_BAD}'>{count}</b><ul {_LIST}>{items}</ul>"
+    return f"<b style='{_BAD}'>{count}</b>{listed(map(escape, problems))}"
 
 
 def _notes(plan: RunPlan) -> str:
-    notices = [f"⚠️ {text}" for text in plan.notices]
-    items = "".join(f"<li>{escape(text)}</li>" for text in first_of(notices, MAX_NAMES))
-    items += "".join(f"<li>{escape(text)}</li>" for text in (*fresh_lines(plan), *step_lines(plan)))
+    notices = first_of([f"⚠️ {text}" for text in plan.notices])
+    items = [*map(escape, (*notices, *fresh_lines(plan), *step_lines(plan)))]
     if plan.selection:
-        items += f"<li>selected: <code>{escape(shortened(plan.selection))}</code></li>"
+        items.append(f"selected: <code>{escape(shortened(plan.selection))}</code>")
     if plan.disabled:
         sign = STATUS_STYLES["SKIPPED"].sign
-        names = some_of(plan.disabled, MAX_NAMES)
-        items += f"<li>{sign} disabled, will not run: {escape(names)}</li>"
-    return f"<ul {_LIST}>{items}</ul>" if items else ""
+        names = some_of(plan.disabled, MAX_ITEMS)
+        items.append(f"{sign} disabled, will not run: {escape(names)}")
+    return listed(items)
 
 
 def _graph(plan: RunPlan, *, in_panel: bool) -> str:
     if not plan.rows:
         return ""
-    unfolded = " open" if in_panel or len(plan.rows) <= MAX_OPEN_GRAPH else ""
-    picture = graph_svg(plan, in_panel=in_panel)
     how = "; click a box to choose its rows" if in_panel else ""
-    return f"<details{unfolded}><summary>What waits for what{how}</summary>{picture}</details>"
+    is_open = in_panel or len(plan.rows) <= MAX_OPEN_GRAPH
+    picture = graph_svg(plan, in_panel=in_panel)
+    return folded(f"What waits for what{how}", picture, is_open=is_open)
 
 
 def _forecast(plan: RunPlan, expected: Forecast | None) -> str:
     """Return the expected duration of the run, and its duration with other numbers of workers."""
-    lines = "".join(f"<li>⏱ {escape(text)}</li>" for text in forecast_lines(plan, expected))
-    listed = f"<ul {_LIST}>{lines}</ul>" if lines else ""
+    lines = listed(f"⏱ {escape(text)}" for text in forecast_lines(plan, expected))
     if expected is None or len(expected.makespans) < 2:  # noqa: PLR2004  nothing to choose from
-        return listed
+        return lines
     records = makespan_table(expected)
-    head = "".join(f"<th scope='col'>{escape(name)}</th>" for name in records.columns)
-    body = "".join(
-        f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row.values())}</tr>"
-        for row in records
-    )
-    table = f"<table cellpadding=4><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f"{listed}<details><summary>{escape(records.title)}</summary>{table}</details>"
-
-
-def _by_row(plan: RunPlan) -> dict[str, list[str]]:
-    """Map transformation ids to the problems of their rows, with their places in the row."""
-    ids = {f"row {name!r}": name for name in plan.rows}
-    found: dict[str, list[str]] = defaultdict(list)
-    for where, message in plan.problems:
-        row = where
-        while row and row not in ids:
-            row = row.rpartition(", ")[0]
-        if row:
-            place = where[len(row) + 2 :]
-            found[ids[row]].append(f"{place}: {message}" if place else message)
-    return found
+    rows = (table_row(map(escape, row.values())) for row in records)
+    makespans = table(records.columns, rows, top="<table cellpadding=4>")
+    return lines + folded(records.title, makespans)
 
 
 def _shown(plan: RunPlan, problems: dict[str, list[str]]) -> dict[str, list[PlannedRow]]:
     """Return the rows to show, by layer. If they exceed `MAX_ROWS`, rows with problems take precedence."""
-    names = list(plan.rows)
-    if len(names) > MAX_ROWS:
-        names = sorted(names, key=lambda name: name not in problems)[:MAX_ROWS]
-    kept = set(names)
+    kept = set(sorted(plan.rows, key=lambda name: name not in problems)[:MAX_ROWS])
     return {
         layer: [row for row in rows if row.id in kept] for layer, rows in plan.by_layer().items()
     }
@@ -235,17 +217,15 @@ def _texts(row: PlannedRow, expected: Forecast | None, steps: Sequence[int]) -> 
 def _row(
     row: PlannedRow, columns: Sequence[str], texts: dict[str, str], problems: Iterable[str]
 ) -> str:
-    transformation = row.transformation
     bad = "".join(
         f"<tr><td colspan='{len(columns)}' style='{_CELL};padding-left:2em;overflow-wrap:anywhere'>"
         f"<b style='{_BAD}'>{STATUS_STYLES['FAILED'].sign} problem</b> {escape(text)}</td></tr>"
         for text in problems
     )
-    entities = " · ".join(
-        x for x in (transformation.entity_1, transformation.entity_2, transformation.entity_3) if x
-    )
+    facts = row.transformation
+    about = (facts.entity_1, facts.entity_2, facts.entity_3, facts.description)
     second = {
-        "transformation": _cut(" · ".join(x for x in (entities, transformation.description) if x)),
+        "transformation": _cut(" · ".join(filter(None, about))),
         "function": _cut(function_place(row.fn) if row.fn else "not found"),
     }
     line = ""
@@ -265,14 +245,11 @@ def _items(inputs: list[Any], names: str) -> str:
 
 def _constants(constants: dict[str, Any]) -> str:
     """Return each constant on a line of its own."""
-    kept = redact(constants)
-    lines = [f"{name} = {as_json(value)}" for name, value in kept.items()]
+    lines = [f"{name} = {as_json(value)}" for name, value in redact(constants).items()]
     short = ", ".join(lines)
-    return (
-        "<br>".join(map(breakable, lines))
-        if len(short) <= MAX_CELL
-        else _unfolded(short, "\n".join(lines))
-    )
+    if len(short) > MAX_CELL:
+        return _unfolded(short, "\n".join(lines))
+    return "<br>".join(map(breakable, lines))
 
 
 def _cut(text: str) -> str:

@@ -33,8 +33,7 @@ def plan_text(plan: RunPlan) -> str:
         f"Plan of {plan.project!r}, env {plan.env}: {counted(len(rows), 'row')} from {plan.source}"
     )
     columns = COLUMNS if plan.fresh is None else (*COLUMNS, "why")
-    lines = [str(Records(title, columns, rows)), *fresh_lines(plan)]
-    lines += step_lines(plan)
+    lines = [str(Records(title, columns, rows)), *fresh_lines(plan), *step_lines(plan)]
     lines += forecast_lines(plan, expected)
     if expected is not None and len(expected.makespans) > 1:
         lines.append(str(makespan_table(expected)))
@@ -64,12 +63,12 @@ def step_lines(plan: RunPlan) -> list[str]:
         "of the step before"
         for layer, steps in plan.steps().items()
     ]
-    idle = {
-        layer: None
+    idle = [
+        layer
         for layer, rows in plan.by_layer().items()
         if layer not in plan.ordered_by_step
         and len({row.transformation.step for row in rows} - {None}) > 1
-    }
+    ]
     if idle:
         lines.append(
             f"The steps of {', '.join(idle)} order nothing: rows wait for their inputs (to order a "

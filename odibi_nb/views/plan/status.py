@@ -5,11 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.planning.stale_plan import STATUS_COLUMNS
-from odibi_nb.core.text.counts import counted
 from odibi_nb.views.escaping import escape
-from odibi_nb.views.html_parts import MAX_RECORDS, block, breakable, first_of, shortened
+from odibi_nb.views.html_parts import (
+    MAX_RECORDS,
+    block,
+    breakable,
+    first_of,
+    not_shown,
+    shortened,
+    signed,
+    table,
+    table_row,
+)
 from odibi_nb.views.records import Records
-from odibi_nb.views.status_style import FRESHNESS_STYLES, text_colour
+from odibi_nb.views.status_style import FRESHNESS_STYLES
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -32,17 +41,13 @@ def status_html(status: ProjectStatus) -> str:
     records = status.records()
     if len(records) > MAX_RECORDS:
         records = sorted(records, key=lambda record: record["state"] == "fresh")
-    head = "".join(f"<th scope='col' {_LEFT}>{name}</th>" for name in _HEADS)
-    body = "".join(map(_row, records[:MAX_RECORDS]))
-    more = len(records) - MAX_RECORDS
-    rest = f"<p>{counted(more, 'more row is', 'more rows are')} not shown.</p>" if more > 0 else ""
+    rest = not_shown(len(records) - MAX_RECORDS)
     problems = "".join(f"<li>✖ {escape(text)}</li>" for text in first_of(status.problems))
-    table = (
-        f"<table cellpadding=4><caption style='text-align:left'>{escape(_title(status))}</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    )
     listed = f"<ul style='list-style:none;padding-left:0'>{problems}</ul>" if problems else ""
-    return block(listed, table, rest)
+    title = escape(_title(status))
+    top = f"<table cellpadding=4><caption style='text-align:left'>{title}</caption>"
+    rows = map(_row, records[:MAX_RECORDS])
+    return block(listed, table(_HEADS, rows, top=top, th=f"scope='col' {_LEFT}"), rest)
 
 
 def _title(status: ProjectStatus) -> str:
@@ -56,20 +61,15 @@ def _signed(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _row(record: dict[str, Any]) -> str:
-    style = FRESHNESS_STYLES[record["state"]]
-    state = f"<b style='{text_colour(style.colour)}'>{style.sign} {record['state']}</b>"
+    last: dt.datetime | None = record["last_success"]
     cells = [
         breakable(record["transformation_id"]),
         breakable(record["layer"]),
-        state,
+        signed(FRESHNESS_STYLES[record["state"]], record["state"], "b"),
         escape(shortened(record["why"])),
-        _time(record["last_success"]),
+        f"{last:%Y-%m-%d %H:%M:%S}" if last else "",
         escape(record["run_id"] or ""),
         breakable(record["outputs"]),
         "" if record["rows"] is None else f"{record['rows']:,}",
     ]
-    return f"<tr>{''.join(f'<td {_LEFT}>{cell}</td>' for cell in cells)}</tr>"
-
-
-def _time(value: dt.datetime | None) -> str:
-    return "" if value is None else f"{value:%Y-%m-%d %H:%M:%S}"
+    return table_row(cells, f" {_LEFT}")

@@ -16,6 +16,7 @@ from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.counts import counted
 from odibi_nb.version import __version__
 from odibi_nb.views.escaping import escape
+from odibi_nb.views.html_parts import folded, signed, table, table_row
 from odibi_nb.views.plan.graph_svg import drawn
 from odibi_nb.views.records import cell_text
 from odibi_nb.views.run.gantt import shortened
@@ -24,7 +25,7 @@ from odibi_nb.views.run.page_files import script_of
 from odibi_nb.views.run.row_change import change_of
 from odibi_nb.views.run.run_page import chart_html
 from odibi_nb.views.run.table import script_text, table_html
-from odibi_nb.views.status_style import style_of, text_colour
+from odibi_nb.views.status_style import style_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -82,10 +83,10 @@ def _parts(report: RunReport) -> Iterator[str]:
     odd = [f"<b>{escape(row.id)}</b> {escape(x)}" for row in snapshot.rows for x in row.unusual]
     listed = "".join(f"<li>⚠ {line}</li>" for line in odd[:MOST_LINES])
     yield _section("Unusual", f"<ul>{listed}</ul>" if odd else "")
-    table = table_html(snapshot, MOST_ROWS, report.result, in_notebook=False)
+    rows = table_html(snapshot, MOST_ROWS, report.result, in_notebook=False)
     if report.result is None:  # the table of a run that goes on has no script
-        table += f"<script>{script_text()}</script>"
-    yield _section("Rows", table)
+        rows += f"<script>{script_text()}</script>"
+    yield _section("Rows", rows)
     if any(report.upstream.values()):
         yield _section("Dependencies", drawn(report.graph()))
     yield _section(
@@ -99,7 +100,6 @@ def _parts(report: RunReport) -> Iterator[str]:
 
 def _head(report: RunReport) -> str:
     snapshot, result = report.snapshot, report.result
-    style = run_style(snapshot)
     facts = {
         "run": snapshot.run_id,
         "started": "" if snapshot.start is None else cell_text(snapshot.start),
@@ -112,7 +112,7 @@ def _head(report: RunReport) -> str:
     shown = "".join(f"<div><dt>{k}</dt><dd>{escape(v)}</dd></div>" for k, v in facts.items() if v)
     state = "still running" if snapshot.live else snapshot.status
     return (
-        f"<header><h1><span style='{text_colour(style.colour)}'>{style.sign} {escape(state)}</span> "
+        f"<header><h1>{signed(run_style(snapshot), escape(state))} "
         f"{escape(snapshot.project)} <small>{escape(snapshot.env)}</small></h1>"
         f"{progress_html(snapshot)}<dl>{shown}</dl></header>"
     )
@@ -130,17 +130,16 @@ def _failed_parts(report: RunReport) -> Iterator[str]:
 
 
 def _failed_part(row: FailedRow, *, is_open: bool) -> str:
-    style = style_of(row.status)
     texts = (("traceback", row.traceback), ("printed and logged", row.log))
-    folded = "".join(
-        f"<details{' open' if is_open else ''}><summary>{name}</summary><pre tabindex=0>{escape(text)}</pre></details>"
+    shown = "".join(
+        folded(name, f"<pre tabindex=0>{escape(text)}</pre>", is_open=is_open)
         for name, text in texts
         if text
     )
     return (
-        f"<article><h3><span style='{text_colour(style.colour)}'>{style.sign} {row.status}</span> "
+        f"<article><h3>{signed(style_of(row.status), row.status)} "
         f"{escape(row.id)} <small>{escape(row.layer)} · {escape(row.function)}</small></h3>"
-        f"<p class=reason>{escape(shortened(row.reason, MOST_REASON))}</p>{folded}</article>"
+        f"<p class=reason>{escape(shortened(row.reason, MOST_REASON))}</p>{shown}</article>"
     )
 
 
@@ -168,14 +167,8 @@ def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) ->
     found = list(rows)
     if not found:
         return ""
-    head = "".join(f"<th scope=col>{name}</th>" for name in columns)
-    body = "".join(
-        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>"
-        for row in found[:MOST_LINES]
-    )
+    lines = (table_row(map(escape, row)) for row in found[:MOST_LINES])
+    plain = table(columns, lines, top="<table class=plain>", th="scope=col")
     more = len(found) - MOST_LINES
     note = f"<p>… and {counted(more, 'more line')}.</p>" if more > 0 else ""
-    return (
-        f"<div class=wide tabindex=0 role=region aria-label='{title}'><table class=plain>"
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{note}"
-    )
+    return f"<div class=wide tabindex=0 role=region aria-label='{title}'>{plain}</div>{note}"

@@ -6,6 +6,7 @@ Texts of users are marked as code, so that they cannot make links, mention peopl
 from __future__ import annotations
 
 import re
+from heapq import nlargest
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.model.events import Status
@@ -67,16 +68,11 @@ def _failed(row: FailedRow) -> Sequence[str]:
 
 def _slowest(report: RunReport) -> Iterator[str]:
     done = [row for row in report.snapshot.rows if row.status == Status.SUCCESS.value]
-    done.sort(key=lambda row: -(row.duration_seconds or 0.0))
-    rows = (
-        (
-            code(row.id),
-            f"{row.duration_seconds or 0.0:,.1f}",
-            "" if row.rows_out is None else f"{row.rows_out:,}",
-        )
-        for row in done[:SLOWEST]
-    )
-    if done:
+    rows = []
+    for row in nlargest(SLOWEST, done, key=lambda row: row.duration_seconds or 0.0):
+        written = "" if row.rows_out is None else f"{row.rows_out:,}"
+        rows.append((code(row.id), f"{row.duration_seconds or 0.0:,.1f}", written))
+    if rows:
         yield from _table(("slowest row", "seconds", "rows"), rows)
 
 

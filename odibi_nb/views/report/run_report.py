@@ -106,16 +106,17 @@ def _failed(result: RunResult) -> list[FailedRow]:
     for row in sorted(bad, key=lambda row: _BAD.index(row.status))[:MOST_FAILED]:
         traceback, left = _end_of(row.traceback, left)
         log, left = _end_of(row.log, left)
-        one = FailedRow(
-            id=row.transformation_id,
-            status=row.status.value,
-            layer=row.layer,
-            function=f"{row.module}.{row.function}",
-            reason=redact_text(row.reason[:MOST_READ]),
-            traceback=traceback,
-            log=log,
+        made.append(
+            FailedRow(
+                id=row.transformation_id,
+                status=row.status.value,
+                layer=row.layer,
+                function=f"{row.module}.{row.function}",
+                reason=redact_text(row.reason[:MOST_READ]),
+                traceback=traceback,
+                log=log,
+            )
         )
-        made.append(one)
     return made
 
 

@@ -40,13 +40,11 @@ class AttemptLogs:
     def _repr_html_(self) -> str:
         parts = []
         for attempt in self.attempts:
-            running = attempt.status == "RUNNING"
+            stands = "▶ running …" if attempt.status == "RUNNING" else _ended(attempt)
             parts += [
                 f"<p style='margin:.4em 0 0'>{escape(_started(attempt))}</p>",
                 pre(attempt.log or "(nothing printed or logged)"),
-                head(
-                    "▶ running …" if running else _ended(attempt), style_of(attempt.status).colour
-                ),
+                head(stands, style_of(attempt.status).colour),
             ]
         return block(*parts)
 

@@ -20,7 +20,6 @@ from odibi_nb.views.status_style import style_of
 
 if TYPE_CHECKING:
     from odibi_nb.core.model.results import RunResult
-    from odibi_nb.views.run.gantt import Gantt
 
 PLOTLY, HTML, TEXT = "application/vnd.plotly.v1+json", "text/html", "text/plain"
 MAX_FIGURE_ROWS = 500
@@ -40,13 +39,14 @@ def run_bundles(
 
 
 def summary_and_chart(snapshot: RunSnapshot) -> tuple[Bundle, Bundle]:
-    """Return the first two outputs of a run's cell: `summary_bundle` and `chart_bundle`.
+    """Return the first two outputs of a run's cell: the summary line, and the `chart_bundle`.
 
     The chart is never a cell's first output. When Plotly's extension has drawn the first output,
     JupyterLab takes its index 0 for none, redraws all outputs of the cell and breaks widgets in them.
     """
     mark = f"odibi-room-{snapshot.run_id}" if re.fullmatch(r"[\w-]+", snapshot.run_id) else ""
-    summary, chart = summary_bundle(snapshot), chart_bundle(snapshot, inked=not mark)
+    summary = {HTML: framed_summary_html(snapshot), TEXT: plain_text(snapshot)}
+    chart = chart_bundle(snapshot, inked=not mark)
     if mark and PLOTLY in chart:
         summary[HTML] += _room_below(mark, chart[PLOTLY]["layout"]["height"])
     return summary, chart
@@ -67,17 +67,14 @@ def _room_below(mark: str, height: float) -> str:
     return f"<style class='{mark}'>{below}{{min-height:{height}px}}{figure}{names}{others}</style>"
 
 
-def summary_bundle(snapshot: RunSnapshot) -> Bundle:
-    """Return the summary line of a run, as HTML and as text."""
-    return {HTML: framed_summary_html(snapshot), TEXT: plain_text(snapshot)}
-
-
 def chart_bundle(snapshot: RunSnapshot, *, inked: bool = True) -> Bundle:
     """Return the Gantt chart as a Plotly figure, as SVG, and as a line of text. *inked* is that of `gantt_plotly`."""
     gantt, run = gantt_of(snapshot), snapshot.run_id
-    figure = (
-        {PLOTLY: _figure(gantt, run, inked=inked)} if len(snapshot.rows) <= MAX_FIGURE_ROWS else {}
-    )
+    figure: Bundle = {}
+    if len(snapshot.rows) <= MAX_FIGURE_ROWS:
+        # Not responsive: Plotly would then take its height from its own scrollbar when the page is resized.
+        config = {"displaylogo": False}
+        figure[PLOTLY] = {**gantt_plotly(gantt, run, inked=inked), "config": config}
     text = f"Gantt chart: {counted(len(snapshot.rows), 'transformation')}"
     return {**figure, HTML: saved_gantt(gantt, run), TEXT: text}
 
@@ -89,16 +86,14 @@ def table_bundle(
 
     *unfolded* is the id of the row whose log is open.
     """
-    table = table_html(snapshot, LIVE_ROWS, result, unfolded=unfolded)
-    lines = [
+    lines = [f"run log: {counted(len(snapshot.rows), 'transformation')}"]
+    lines += [
         f"{style_of(row.status).sign} {row.id} {row.status.lower()}: {shortened(row.error, MAX_ERROR)}"
         for row in snapshot.rows
         if row.status not in _FINE
     ]
-    return {
-        HTML: table,
-        TEXT: "\n".join([f"run log: {counted(len(snapshot.rows), 'transformation')}", *lines]),
-    }
+    table = table_html(snapshot, LIVE_ROWS, result, unfolded=unfolded)
+    return {HTML: table, TEXT: "\n".join(lines)}
 
 
 def result_bundle(result: RunResult) -> Bundle:
@@ -111,9 +106,3 @@ def plain_text(snapshot: RunSnapshot) -> str:
     """Return a run in one line: ``Plant One (env=qat) success: 2 success``."""
     counts = ", ".join(f"{n} {name.lower()}" for name, n in snapshot.counts.items())
     return f"{snapshot.project} (env={snapshot.env}) {snapshot.status}: {counts}"
-
-
-def _figure(gantt: Gantt, run: str, *, inked: bool) -> Bundle:
-    figure = gantt_plotly(gantt, run, inked=inked)
-    # Not responsive: Plotly would then take its height from its own scrollbar when the page is resized.
-    return {**figure, "config": {"displaylogo": False}}

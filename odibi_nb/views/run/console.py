@@ -124,8 +124,7 @@ def _layer_start(payload: dict[str, Any]) -> tuple[str, str]:
 def _layer_end(payload: dict[str, Any]) -> tuple[str, str]:
     seconds = payload["duration_seconds"]
     if payload["failed"]:
-        failed = payload["failed"]
-        shown = some_of(failed, 5)
+        shown = some_of(payload["failed"], 5)
         return "ERROR", f"❌ Layer {payload['layer']} failed in {seconds:.1f}s: {shown}\n"
     return "INFO", f"✅ Layer {payload['layer']} completed in {seconds:.1f}s\n"
 
@@ -146,9 +145,8 @@ def _retry(payload: dict[str, Any]) -> tuple[str, str]:
 
 def _failure(payload: dict[str, Any]) -> tuple[str, str]:
     retries = payload["attempt"] - 1
-    tries = (
-        f"Failed after {retries} {'retry' if retries == 1 else 'retries'}" if retries else "Failed"
-    )
+    noun = "retry" if retries == 1 else "retries"
+    tries = f"Failed after {retries} {noun}" if retries else "Failed"
     error = f"{payload['error_type']}: {payload['error_message']}"
     return "ERROR", f"{tries}: {_name(payload)} | {error}"
 
@@ -161,7 +159,6 @@ def _not_run(payload: dict[str, Any]) -> tuple[str, str]:
 def _run_end(payload: dict[str, Any]) -> tuple[str, str]:
     status, seconds = payload["status"], payload["duration_seconds"]
     words = {"success": "completed successfully!", "failed": "failed", "cancelled": "was cancelled"}
-    counts = ", ".join(f"{n} {name.lower()}" for name, n in payload["counts"].items())
     lines = [
         f"🏁 Transformation processing complete in {seconds:.1f}s",
         "",
@@ -171,8 +168,8 @@ def _run_end(payload: dict[str, Any]) -> tuple[str, str]:
         f"Duration: {seconds:.1f} seconds",
     ]
     if status != "success":
-        lines.append(f"Transformations: {counts}")
-        lines.append(f"Run: {payload['run_id']}")
+        counts = ", ".join(f"{n} {name.lower()}" for name, n in payload["counts"].items())
+        lines += [f"Transformations: {counts}", f"Run: {payload['run_id']}"]
     return "INFO" if status == "success" else "ERROR", "\n".join(lines)
 
 

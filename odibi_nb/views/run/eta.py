@@ -75,12 +75,12 @@ class Eta:
             return None
         elapsed = (now - start).total_seconds()
         if not self._mostly_known(still_open):
-            return _at_the_pace_so_far(len(rows), len(still_open), elapsed)
+            ended = len(rows) - len(still_open)  # at the pace so far
+            return elapsed * len(still_open) / ended if ended >= PACE_ROWS else None
         if elapsed >= self._next:
             begin = time.perf_counter()
             self._left, self._at = self._simulated(still_open, now), elapsed
-            cost = time.perf_counter() - begin
-            self._next = elapsed + COST_SHARE * cost
+            self._next = elapsed + COST_SHARE * (time.perf_counter() - begin)
         return max(self._left - (elapsed - self._at), min(self._left, 1.0))
 
     def _mostly_known(self, rows: Collection[RowState]) -> bool:
@@ -100,11 +100,6 @@ class Eta:
             else:  # a row that waits for its next attempt needs its whole time again
                 rest[row.id] = usual
         return max(span.end for span in expected_spans(self._plan, rest).values())
-
-
-def _at_the_pace_so_far(rows: int, still_open: int, elapsed: float) -> float | None:
-    ended = rows - still_open
-    return elapsed * still_open / ended if ended >= PACE_ROWS else None
 
 
 def rough(seconds: float) -> str:

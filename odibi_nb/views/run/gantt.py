@@ -24,6 +24,8 @@ from odibi_nb.views.status_style import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from odibi_nb.views.run.eta import ExpectedRun
     from odibi_nb.views.run.state import RowState, RunSnapshot
 
@@ -75,6 +77,11 @@ class Band:
     layer: str
     first: int
     last: int
+
+    @property
+    def name(self) -> str:
+        """Return the layer's name as the chart shows it."""
+        return shortened(self.layer, MAX_LAYER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,10 +199,7 @@ def gantt_of(snapshot: RunSnapshot) -> Gantt:
         lanes.update(enumerate(snapshot.rows))
     chart = empty_gantt(snapshot, lanes.labels() if folded else None)
     begun: dict[str, dt.datetime] = {}
-    for row in snapshot.rows:
-        if row.bars:
-            first = row.bars[0].start
-            begun[row.layer] = min(first, begun.get(row.layer, first))
+    note_starts(begun, snapshot.rows)
     segments: list[Segment] = []
     if chart.begin is not None:
         for number, row in enumerate(snapshot.rows):
@@ -204,6 +208,14 @@ def gantt_of(snapshot: RunSnapshot) -> Gantt:
                 own = row_segments(number, row, snapshot, since, chart.until)
                 segments += lanes.placed(own) if folded else own
     return replace(chart, segments=tuple(segments))
+
+
+def note_starts(begun: dict[str, dt.datetime], rows: Iterable[RowState]) -> None:
+    """Note in *begun* when the first attempt of each layer started, as far as *rows* show it."""
+    for row in rows:
+        if row.bars:
+            start = row.bars[0].start
+            begun[row.layer] = min(start, begun.get(row.layer, start))
 
 
 def empty_gantt(snapshot: RunSnapshot, lanes: tuple[str, ...] | None = None) -> Gantt:
@@ -263,11 +275,8 @@ def row_segments(
     if len(row.bars) > 1 or row.status in _UNENDED_WAIT:
         for since, until_then in row.waits(now):
             still = row.status == RETRYING and since == row.bars[-1].end
-            segments.append(
-                Segment(
-                    number, RETRYING, seconds(since), seconds(until_then), None, still, "", number
-                )
-            )
+            begin, end = seconds(since), seconds(until_then)
+            segments.append(Segment(number, RETRYING, begin, end, None, still, "", number))
         segments.sort(key=lambda segment: segment.start)
     if queued is not None and not (row.status in MARKS and not row.bars):
         first = row.bars[0].start if row.bars else row.end or now

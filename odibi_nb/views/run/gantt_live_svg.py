@@ -13,14 +13,14 @@ from operator import is_not
 from typing import TYPE_CHECKING
 
 from odibi_nb.views.run.click_for_log import BAR
-from odibi_nb.views.run.gantt import Gantt, Segment, empty_gantt, row_segments
+from odibi_nb.views.run.gantt import Gantt, Segment, empty_gantt, note_starts, row_segments
 from odibi_nb.views.run.gantt_svg import GanttDrawing
 from odibi_nb.views.run.lanes import MAX_LINES, Lanes
 from odibi_nb.views.status_style import QUEUED, RETRYING
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from odibi_nb.views.run.state import RowState, RunSnapshot
 
@@ -48,12 +48,9 @@ class GanttLayers:
         self.tooltips = count <= MAX_LINES
         self._lanes = None if self.tooltips else Lanes()
         self._lanes_of: tuple[RowState | None, ...] = (None,) * count
-        self._attributes = BAR if self.tooltips else ""
-        self._queued = self.tooltips
         self._size = FEW_BARS if self.tooltips else MANY_BARS
-        bars = 2 * count if self._queued else count
+        bars = 2 * count if self.tooltips else count
         self._pictures = [""] * (bars // self._size + 1)
-        self._until = 0.0
         self._scale: tuple[float, tuple[int, int, bool] | None] = (0.0, None)
         self._forget(())
 
@@ -65,45 +62,39 @@ class GanttLayers:
         self._going: set[int] = set()
         self._begun: dict[str, dt.datetime] = {}
         self._seen: set[str] = set()
-        self._marked: set[int] = set()
         self._frame = ""
-        self._framed: tuple[int, int, tuple[str, ...]] = (0, 0, ())
+        self._framed: tuple[int, tuple[str, ...]] = (0, ())
 
     def update(self, snapshot: RunSnapshot) -> list[str]:
         """Return all pictures, bottom to top: frame, moving, settled. Their number never changes."""
-        self._update_lanes(snapshot)
-        chart = empty_gantt(snapshot, None if self._lanes is None else self._lanes.labels())
+        labels = places = None
+        if self._lanes is not None:
+            rows = snapshot.rows
+            self._lanes.update((i, rows[i]) for i in _changed(rows, self._lanes_of))
+            self._lanes_of = rows
+            labels, places = self._lanes.labels(), self._lanes.places()
+        chart = empty_gantt(snapshot, labels)
         if not chart.rows:
             return ["", "", *self._pictures]
-        first = 0
-        places = None if self._lanes is None else self._lanes.places()
         scale = chart.until, places
         if scale != self._scale or len(self._rows) != len(chart.rows):
-            self._scale, self._until = scale, chart.until
+            self._scale = scale
             self._forget(chart.rows)
             self._pictures = [""] * len(self._pictures)
-        else:
-            first = len(self._settled)
+        first = len(self._settled)
         if chart.begin is not None:
             self._take(snapshot)
-        drawing = GanttDrawing(chart, snapshot.run_id, self._attributes)
+        drawing = GanttDrawing(chart, snapshot.run_id, BAR if self.tooltips else "")
         moving = self._moving(snapshot, chart, drawing)
         self._draw_settled(drawing, first)
         return [self._frame, moving, *self._pictures]
-
-    def _update_lanes(self, snapshot: RunSnapshot) -> None:
-        if self._lanes is None:
-            return
-        rows = snapshot.rows
-        self._lanes.update((i, rows[i]) for i in _changed(rows, self._lanes_of))
-        self._lanes_of = snapshot.rows
 
     def _take(self, snapshot: RunSnapshot) -> None:
         """Take over the bars that have settled since the last snapshot."""
         rows = snapshot.rows
         changed = _changed(rows, self._rows)
-        if self.tooltips:
-            self._look_at_names([(number, rows[number]) for number in changed])
+        if self.tooltips:  # lanes show no queues
+            note_starts(self._begun, (rows[number] for number in changed))
         for number in changed:
             if self._lanes is not None and _has_just_begun(rows[number]):
                 self._going.add(number)
@@ -122,21 +113,12 @@ class GanttLayers:
                 self._going.discard(number)
         self._rows = rows
 
-    def _look_at_names(self, changed: Iterable[tuple[int, RowState]]) -> None:
-        """Note which rows have a sign beside their names, and when each layer began. Lanes show neither."""
-        for number, row in changed:
-            if row.sign:
-                self._marked.add(number)
-            if row.bars:
-                start = row.bars[0].start
-                self._begun[row.layer] = min(start, self._begun.get(row.layer, start))
-
     def _segments(self, number: int, snapshot: RunSnapshot) -> list[Segment]:
         row = snapshot.rows[number]
-        since = self._begun.get(row.layer) if self._queued else None
+        since = self._begun.get(row.layer)
         if not (row.bars or row.end or since):
             return []
-        segments = row_segments(number, row, snapshot, since, self._until)
+        segments = row_segments(number, row, snapshot, since, self._scale[0])
         return segments if self._lanes is None else self._lanes.placed(segments)
 
     def _moving(self, snapshot: RunSnapshot, chart: Gantt, drawing: GanttDrawing) -> str:
@@ -150,7 +132,7 @@ class GanttLayers:
         self._seen.update(segment.kind for segment in segments)
         if blocks:
             self._seen.add(QUEUED)
-        shown = len(self._seen), len(self._marked), chart.labels
+        shown = len(self._seen), chart.labels
         if not self._frame or self._framed != shown:
             self._framed, self._frame = shown, drawing.frame(self._seen, tooltips=self.tooltips)
         now = snapshot.elapsed
@@ -164,7 +146,7 @@ class GanttLayers:
     def _blocks(self, snapshot: RunSnapshot) -> list[tuple[int, int, float]]:
         """Return blocks of adjacent waiting rows: first number, last number, start in seconds."""
         blocks: list[tuple[int, int, float]] = []
-        if not self._queued or snapshot.start is None:
+        if not self.tooltips or snapshot.start is None:
             return blocks
         since = {
             layer: max(0.0, (start - snapshot.start).total_seconds())
@@ -190,6 +172,5 @@ class GanttLayers:
             segments = self._settled[picture * self._size : end]
             if not segments:
                 return
-            self._pictures[picture] = drawing.picture(
-                [drawing.bars(segments, tooltips=self.tooltips)]
-            )
+            bars = drawing.bars(segments, tooltips=self.tooltips)
+            self._pictures[picture] = drawing.picture([bars])

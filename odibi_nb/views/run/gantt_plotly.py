@@ -8,16 +8,7 @@ from odibi_nb.core.model.engine import Engine
 from odibi_nb.core.model.events import Status
 from odibi_nb.core.text.counts import counted
 from odibi_nb.views.escaping import escape
-from odibi_nb.views.run.gantt import (
-    BOTTOM,
-    MAX_LAYER,
-    MAX_NAME,
-    TOP,
-    Gantt,
-    Segment,
-    cut_in_the_middle,
-    shortened,
-)
+from odibi_nb.views.run.gantt import BOTTOM, MAX_NAME, TOP, Gantt, Segment, cut_in_the_middle
 from odibi_nb.views.status_style import (
     BAR_STYLES,
     EXPECTED,
@@ -38,16 +29,7 @@ MAX_TOOLTIPS = 200
 LIVE_BARS = 64
 """Bars in one trace of a live figure, for the most frequent kinds (`MANY`)."""
 MANY = frozenset({Status.SUCCESS.value, QUEUED})
-SIGNED = frozenset(
-    {
-        Status.RUNNING.value,
-        Status.FAILED.value,
-        Status.SKIPPED.value,
-        Status.CANCELLED.value,
-        Status.ABANDONED.value,
-        Status.UNCHANGED.value,
-    }
-)
+SIGNED = frozenset(status.value for status in Status if status is not Status.SUCCESS)
 """Kinds of bars with a sign or their progress at the end."""
 MAX_HEIGHT = 560
 LEFT_OF_PLOT = -1e-6
@@ -162,6 +144,8 @@ def _parts(gantt: Gantt, kind: str, segments: list[Segment], *, live: bool) -> l
 
 def _trace(gantt: Gantt, kind: str, segments: list[Segment], *, tooltips: bool) -> dict[str, Any]:
     style = BAR_STYLES[kind]
+    # Hollow bars are nothing but their outline.
+    outline = {"width": 1.5, "color": style.colour} if kind == RETRIED else {"width": 0}
     trace: dict[str, Any] = {
         "type": "bar",
         "orientation": "h",
@@ -170,14 +154,9 @@ def _trace(gantt: Gantt, kind: str, segments: list[Segment], *, tooltips: bool) 
         "base": [round(segment.start, 3) for segment in segments],
         "y": [segment.line for segment in segments],
         "width": 0.3 if kind in WAITS or kind == LATE else 0.9,
-        "marker": {"color": _rgba(style.bar), "line": _line(kind)},
+        "marker": {"color": _rgba(style.bar), "line": outline},
         "opacity": 1 if kind != QUEUED else 0.6,
-        "customdata": [
-            _text(gantt.tooltip(segment))
-            if tooltips and not _waits(segment)
-            else _brief(gantt, segment)
-            for segment in segments
-        ],
+        "customdata": [_tooltip(gantt, segment, whole=tooltips) for segment in segments],
         "hovertemplate": "%{customdata}<extra></extra>",
         "legendgroup": kind,
         "showlegend": False,
@@ -202,13 +181,6 @@ def _trace(gantt: Gantt, kind: str, segments: list[Segment], *, tooltips: bool) 
             "cliponaxis": False,
         }
     return trace
-
-
-def _line(kind: str) -> dict[str, Any]:
-    """Return the outline of a kind's bars, which is all that hollow bars have."""
-    if kind == RETRIED:
-        return {"width": 1.5, "color": BAR_STYLES[kind].colour}
-    return {"width": 0}
 
 
 def _rgba(colour: str) -> str:
@@ -266,30 +238,26 @@ def _inked(ink: int, text: str) -> str:
     return f"<span style='color:{_INKS[ink]}'>{_text([text])}</span>"
 
 
-def _plain(ink: int, text: str) -> str:
-    """Return *text*, escaped, for a page that has a style for it in the place of *ink*."""
-    del ink
-    return _text([text])
+def _tooltip(gantt: Gantt, segment: Segment, *, whole: bool) -> str:
+    """Return a tooltip. Unless *whole*, it is the id alone, or all lines if the attempt has an error.
 
-
-def _waits(segment: Segment) -> bool:
-    """Return True if the row still waits for its first attempt: a frequent kind that needs only a brief tooltip."""
-    return segment.kind == QUEUED and segment.open
-
-
-def _brief(gantt: Gantt, segment: Segment) -> str:
-    """Return a short tooltip: the id alone, or all lines if the attempt has an error."""
+    A row that still waits for its first attempt is frequent, and has the id alone, too.
+    """
     lines = gantt.tooltip(segment)
-    return _text(lines if segment.bar and segment.bar.error else lines[:1])
+    brief = not whole or (segment.kind == QUEUED and segment.open)
+    return _text(lines[:1] if brief and not (segment.bar and segment.bar.error) else lines)
 
 
 def _layout(gantt: Gantt, *, inked: bool) -> dict[str, Any]:
     count = len(gantt.labels)
     labels = [cut_in_the_middle(label, MAX_NAME) for label in gantt.labels]
-    ink = _inked if inked else _plain
+
+    def ink(number: int, text: str) -> str:
+        """Return *text*, escaped. Without *inked*, the page has a style for it."""
+        return _inked(number, text) if inked else _text([text])
+
     names = [ink(1, label) for label in labels]
-    layers = [shortened(band.layer, MAX_LAYER) for band in gantt.bands]
-    right = 24 + 7 * max(map(len, layers), default=0)
+    right = 24 + 7 * max((len(band.name) for band in gantt.bands), default=0)
     ticks = gantt.ticks()
     return {
         "template": {},
@@ -333,14 +301,14 @@ def _layout(gantt: Gantt, *, inked: bool) -> dict[str, Any]:
         "shapes": _lines(gantt),
         "annotations": [
             {
-                "text": ink(2, layer),
+                "text": ink(2, band.name),
                 "xref": "paper",
                 "x": 1.01,
                 "xanchor": "left",
                 "y": (band.first + band.last) / 2,
                 "showarrow": False,
             }
-            for band, layer in zip(gantt.bands, layers, strict=True)
+            for band in gantt.bands
         ],
     }
 
@@ -351,14 +319,8 @@ def _lines(gantt: Gantt) -> list[dict[str, Any]]:
     line = {"color": _GRID, "width": 1}
     lines: list[dict[str, Any]] = [{"type": "path", "xref": "paper", "path": path, "line": line}]
     if gantt.now is not None:
-        now = {
-            "x0": round(gantt.now, 2),
-            "x1": round(gantt.now, 2),
-            "yref": "paper",
-            "y0": 0,
-            "y1": 1,
-        }
-        lines.append(
-            {"type": "line", **now, "line": {"color": "#d9433b", "width": 1.5, "dash": "dash"}}
-        )
+        x = round(gantt.now, 2)
+        place = {"x0": x, "x1": x, "yref": "paper", "y0": 0, "y1": 1}
+        dashed = {"color": "#d9433b", "width": 1.5, "dash": "dash"}
+        lines.append({"type": "line", **place, "line": dashed})
     return lines

@@ -19,16 +19,7 @@ from msgspec.structs import replace as changed
 from odibi_nb.core.text.counts import counted
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import NO_FORMULAS
-from odibi_nb.views.run.gantt import (
-    BOTTOM,
-    MAX_LAYER,
-    MAX_NAME,
-    TOP,
-    Gantt,
-    Segment,
-    cut_in_the_middle,
-    shortened,
-)
+from odibi_nb.views.run.gantt import BOTTOM, MAX_NAME, TOP, Gantt, Segment, cut_in_the_middle
 from odibi_nb.views.run.page_files import script_of
 from odibi_nb.views.status_style import (
     BAR_STYLES,
@@ -159,7 +150,7 @@ class GanttDrawing:
         longest = max(map(len, map(attrgetter("id"), gantt.rows)), default=0)
         # Room for a sign before each name: it appears during the run, and the axis must not move.
         self.left = min(MAX_LEFT, round(16 + LETTER * (longest + 2)))
-        layers = max([len(shortened(band.layer, MAX_LAYER)) for band in gantt.bands], default=0)
+        layers = max([len(band.name) for band in gantt.bands], default=0)
         self.right = min(MAX_RIGHT, round(16 + LETTER * layers))
         self.scale = WIDTH / gantt.until
 
@@ -273,11 +264,6 @@ class GanttDrawing:
         many = bar.number > 1 or not bar.segment.sign
         return [self._name(bar)] if many else self.gantt.tooltip(bar.segment)
 
-    def _ghosts(self) -> str:
-        """Return the expected places of the rows."""
-        ghosts = self.gantt.ghosts()
-        return self.bars(ghosts, tooltips=True) if ghosts else ""
-
     def frame(self, kinds: Collection[str], *, tooltips: bool) -> str:
         """Return the picture of the parts that change only with the scale: legend, axis, layers, names.
 
@@ -313,18 +299,17 @@ class GanttDrawing:
     def _frame(self, kinds: Collection[str]) -> str:
         patterned = [kind for kind in kinds if BAR_STYLES[kind].pattern]
         patterns = f"<defs>{''.join(map(self._pattern, patterned))}</defs>"
-        parts = (*self._axis(), *self._bands(), *self._names(), self._ghosts())
-        return patterns + "".join(parts)
+        ghosts = self.bars(self.gantt.ghosts(), tooltips=True)
+        return patterns + "".join((*self._axis(), *self._bands(), *self._names(), ghosts))
 
     def _percent(self, seconds: float) -> str:
         return f"{_short(100 * seconds / self.gantt.until, 2)}%"
 
     def _pattern(self, kind: str) -> str:
         style = BAR_STYLES[kind]
-        width = 2 if style.pattern == "." else 1
-        mark = _PATTERN.get(style.pattern)
+        mark, width = _PATTERN[style.pattern], 2 if style.pattern == "." else 1
         faint = ' opacity=".6"' if style.sign == "·" else ""
-        lines = f'<path d="{mark}" stroke="{style.lines}" stroke-width="{width}"/>' if mark else ""
+        lines = f'<path d="{mark}" stroke="{style.lines}" stroke-width="{width}"/>'
         return (
             f'<pattern id="{self._id(style)}" width="8" height="8" patternUnits="userSpaceOnUse">'
             f'<g{faint}><rect width="8" height="8" fill="{style.bar}"/>{lines}</g></pattern>'
@@ -378,8 +363,7 @@ class GanttDrawing:
         yield f'</g><g font-size="12" style="{_FAINT}">'
         for band in self.gantt.bands:
             middle = TOP + (band.first + band.last + 1) / 2 * self.row
-            name = escape(shortened(band.layer, MAX_LAYER))
-            yield f'<text x="100%" dx="8" y="{middle + 4:.0f}">{name}</text>'
+            yield f'<text x="100%" dx="8" y="{middle + 4:.0f}">{escape(band.name)}</text>'
         yield "</g>"
 
     def _names(self) -> Iterator[str]:
@@ -470,8 +454,7 @@ class GanttDrawing:
         sign = self.gantt.end_sign(segment)
         if not sign:
             return ""
-        colour = text_colour(BAR_STYLES[segment.kind].colour)
-        fill = colour.replace("color:", "fill:", 1).replace(";color:", ";fill:")
+        fill = text_colour(BAR_STYLES[segment.kind].colour).replace("color:", "fill:")
         style = f'stroke="none" style="{fill}"'
         return self._end_text(segment, min(14.0, self.row), style, sign)
 
@@ -489,9 +472,7 @@ class GanttDrawing:
         )
 
     def _stroke(self, kind: str) -> str:
-        """Return the paint of bars that are strokes of one path. Such bars cannot be hollow, because they have
-        no outline.
-        """
+        """Return the paint of bars that are strokes of one path: without outlines, they cannot be hollow."""
         if kind == RETRIED:
             return f'stroke="{BAR_STYLES[kind].colour}" stroke-opacity=".45"'
         return self._fill(kind).replace("fill=", "stroke=")

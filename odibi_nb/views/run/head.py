@@ -13,7 +13,9 @@ from heapq import nlargest
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.model.events import Status
+from odibi_nb.core.text.counts import counted
 from odibi_nb.views.escaping import escape
+from odibi_nb.views.html_parts import signed
 from odibi_nb.views.run.eta import rough
 from odibi_nb.views.run.gantt import shortened
 from odibi_nb.views.status_style import (
@@ -32,16 +34,16 @@ if TYPE_CHECKING:
     from odibi_nb.views.status_style import StatusStyle
 
 COUNTED = (
-    (Status.UNCHANGED.value, "unchanged"),
-    (Status.RUNNING.value, "running"),
-    (Status.FAILED.value, "failed"),
-    (Status.ABANDONED.value, "abandoned"),
-    (Status.SKIPPED.value, "skipped"),
-    (Status.CANCELLED.value, "cancelled"),
-    (RETRYING, "retrying"),
-    (WAITING, "waiting"),
+    Status.UNCHANGED.value,
+    Status.RUNNING.value,
+    Status.FAILED.value,
+    Status.ABANDONED.value,
+    Status.SKIPPED.value,
+    Status.CANCELLED.value,
+    RETRYING,
+    WAITING,
 )
-"""The statuses that the head counts after the succeeded rows, in their order, each with its word."""
+"""The statuses that the head counts after the succeeded rows, in their order."""
 _RUNNING = Status.RUNNING.value
 NAMED = 3
 """Largest number of running, failed or slow rows that are named."""
@@ -136,10 +138,7 @@ def tell_html(snapshot: RunSnapshot) -> str:
 
 def counts_html(snapshot: RunSnapshot) -> str:
     """Return the run's status, and the counts of rows by status, which filter the table."""
-    style = run_style(snapshot)
-    state = (
-        f"<b style='{text_colour(style.colour)}'>{style.sign} {escape(state_text(snapshot))}</b>"
-    )
+    state = signed(run_style(snapshot), escape(state_text(snapshot)), "b")
     counts = ", ".join(
         f"<button type=button data-status={status} title='Show only these rows in the table; again: all rows' "
         f'style="{_COUNT}{_alarm(status)}" onclick="{FILTER}">{text}</button>'
@@ -194,14 +193,10 @@ def _running(snapshot: RunSnapshot) -> tuple[str, list[str]]:
 
 def _ended(snapshot: RunSnapshot) -> tuple[str, list[str]]:
     """Return a sign and the failed rows with their errors; without failed rows, the slowest ones."""
-    failed = Status.FAILED.value
-    texts = [
-        f"{row.id}: {shortened(row.error, MAX_ERROR)}"
-        for row in snapshot.rows
-        if row.status == failed
-    ]
-    if texts:
-        return STATUS_STYLES[failed].sign, _first(texts)
+    failed = [row for row in snapshot.rows if row.status == Status.FAILED.value]
+    if failed:
+        texts = [f"{row.id}: {shortened(row.error, MAX_ERROR)}" for row in failed]
+        return STATUS_STYLES[Status.FAILED.value].sign, _first(texts)
     slow = nlargest(NAMED, snapshot.rows, key=lambda row: row.duration_seconds or 0.0)
     texts = [f"{row.id} {row.duration_seconds:,.1f} s" for row in slow if row.duration_seconds]
     return ("slowest:" if texts else "", texts)
@@ -247,8 +242,7 @@ def state_text(snapshot: RunSnapshot) -> str:
     running = snapshot.counts[Status.RUNNING.value]
     if not snapshot.live or not snapshot.cancel_level:
         return snapshot.status
-    rows = f"{running:,} {'row' if running == 1 else 'rows'}"
-    text = ENDING[min(snapshot.cancel_level, len(ENDING))].format(rows=rows)
+    text = ENDING[min(snapshot.cancel_level, len(ENDING))].format(rows=counted(running, "row"))
     return text.replace("1 row run to their end", "1 row runs to its end") if running else "ending"
 
 
@@ -287,14 +281,14 @@ def _counts(snapshot: RunSnapshot) -> Iterator[tuple[str, str]]:
     counts = snapshot.counts
     done = Status.SUCCESS.value
     yield done, f"{counts[done]:,} of {len(snapshot.rows):,} done"
-    for status, word in COUNTED:
+    for status in COUNTED:
         if counts[status]:
-            yield status, f"{counts[status]:,} {word}"
+            yield status, f"{counts[status]:,} {status.lower()}"
 
 
 def _segments(snapshot: RunSnapshot) -> Iterator[tuple[str, str, int]]:
     counts = snapshot.counts
-    ended = [name for name, _ in COUNTED if name not in (Status.RUNNING.value, WAITING)]
+    ended = [name for name in COUNTED if name not in (Status.RUNNING.value, WAITING)]
     for status in (Status.SUCCESS.value, *ended, Status.RUNNING.value, WAITING):
         if counts[status]:
             yield status, f"{counts[status]:,} {status.lower()}", counts[status]

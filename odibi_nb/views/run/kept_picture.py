@@ -38,6 +38,6 @@ def kept_picture(snapshot: RunSnapshot) -> Bundle:
     command = "%odibi watch last"
     words = f"The page has lost the live view of this run. This is its last saved state. To continue watching: {command}"
     chart = chart_html(snapshot) if len(snapshot.rows) <= MOST_DRAWN else ""
-    parts = (framed_summary_html(snapshot), chart, table_html(snapshot, MOST_LISTED))
-    html = f"<div class=odibi-kept>{_LOST}{note_html(words)}{''.join(parts)}</div>"
+    shown = f"{framed_summary_html(snapshot)}{chart}{table_html(snapshot, MOST_LISTED)}"
+    html = f"<div class=odibi-kept>{_LOST}{note_html(words)}{shown}</div>"
     return {HTML: html, TEXT: ""}

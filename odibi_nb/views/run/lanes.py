@@ -50,8 +50,9 @@ class Lanes:
                 lane = self._lane.get((number, bar.number))
                 if lane is None:
                     new.append((bar.start, number, row, at))
-                elif bar.end is not None:
-                    self._end(lane, row, bar.end)
+                elif bar.end and self._busy_until[lane] is None and self._runs[lane] == row.id:
+                    self._busy_until[lane] = bar.end
+                    del self._runs[lane]
             if row.status == _FAILED and len(self._failed) < MAX_FAILED:
                 self._order.setdefault(number, len(self._failed))
                 self._failed[number] = row.id
@@ -75,11 +76,6 @@ class Lanes:
             self._busy_until.append(None)
             return count
         return len(self._lane) % MAX_LANES
-
-    def _end(self, lane: int, row: RowState, end: dt.datetime) -> None:
-        if self._busy_until[lane] is None and self._runs.get(lane) == row.id:
-            self._busy_until[lane] = end
-            del self._runs[lane]
 
     def labels(self) -> tuple[str, ...]:
         """Return the text of each line, top to bottom. The text of a busy lane is the row that it runs."""

@@ -9,6 +9,7 @@ from odibi_nb.core.runlog.followed_run import going_on
 from odibi_nb.core.runlog.journal import runs_folder
 from odibi_nb.core.text.clock import utc_now
 from odibi_nb.views.escaping import escape
+from odibi_nb.views.html_parts import TEXT
 from odibi_nb.views.records import cell_text
 from odibi_nb.views.run.gantt import clock
 from odibi_nb.views.status_style import STATUS_STYLES, text_colour
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from odibi_nb.errors import RunLockedError
 
 _CARD = (
-    "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);line-height:1.5;"
-    "border:1px solid rgba(128,128,128,.4);border-left:4px solid #2f7de1;border-radius:4px;"
+    f"{TEXT};line-height:1.5;border:1px solid rgba(128,128,128,.4);border-left:4px solid #2f7de1;border-radius:4px;"
     "padding:6px 12px;margin:4px 0;max-width:56em;overflow-wrap:anywhere"
 )
 _CODE = (

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from odibi_nb.views.escaping import escape
+from odibi_nb.views.html_parts import TEXT, limited, listed
 from odibi_nb.views.run.gantt import shortened
-from odibi_nb.views.run.run_page import summary_html
+from odibi_nb.views.run.head import head_html
 from odibi_nb.views.run.state import snapshot_of
 from odibi_nb.views.run.table import MAX_ERROR
 from odibi_nb.views.status_style import style_of
@@ -17,18 +18,13 @@ if TYPE_CHECKING:
     from odibi_nb.core.model.results import RunResult
 
 MAX_LISTED = 50
-_WRAP = (
-    "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);"
-    "line-height:1.4;"
-    "overflow-wrap:anywhere"
-)
+_WRAP = f"{TEXT};line-height:1.4;overflow-wrap:anywhere"
 
 
 def outcome_html(result: RunResult, uses: Iterable[tuple[str, str]]) -> str:
     """Return the outcome of *result*'s run. *uses* are pairs of a line of code and its meaning."""
     counts = " · ".join(
-        f"<b style='color:{style_of(status).colour}'>{style_of(status).sign}</b> {n:,} {status.lower()}"
-        for status, n in result.counts().items()
+        f"{_sign(status)} {n:,} {status.lower()}" for status, n in result.counts().items()
     )
     facts = [
         ("transformations", counts or "none"),
@@ -45,32 +41,25 @@ def outcome_html(result: RunResult, uses: Iterable[tuple[str, str]]) -> str:
         f"<td style='text-align:left'>{value}</td></tr>"
         for name, value in facts
     )
+    failures = [
+        f"{_sign(t.status.value)} {escape(t.transformation_id)}: {escape(shortened(t.reason, MAX_ERROR))}"
+        for t in result.failures()
+    ]
+    in_python = [f"<code>{escape(code)}</code> – {escape(meaning)}" for code, meaning in uses]
     return (
-        f"<div style='{_WRAP}'>{summary_html(snapshot_of(result))}<table cellpadding=4>{rows}</table>"
-        f"{_listed('Rows that did not succeed', _failures(result))}"
+        f"<div style='{_WRAP}'>{head_html(snapshot_of(result))}<table cellpadding=4>{rows}</table>"
+        f"{_listed('Rows that did not succeed', failures)}"
         f"{_listed('Warnings', [f'⚠️ {escape(text)}' for text in result.warnings])}"
-        f"{_listed('In Python', [_use(*use) for use in uses])}</div>"
+        f"{_listed('In Python', in_python)}</div>"
     )
 
 
-def _failures(result: RunResult) -> list[str]:
-    return [
-        f"<b style='color:{style_of(t.status.value).colour}'>{style_of(t.status.value).sign}</b> "
-        f"{escape(t.transformation_id)}: {escape(shortened(t.reason, MAX_ERROR))}"
-        for t in result.failures()
-    ]
-
-
-def _use(code: str, meaning: str) -> str:
-    return f"<code>{escape(code)}</code> – {escape(meaning)}"
+def _sign(status: str) -> str:
+    style = style_of(status)
+    return f"<b style='color:{style.colour}'>{style.sign}</b>"
 
 
 def _listed(title: str, items: list[str]) -> str:
     """Return a heading and its items, or "" without items."""
-    if not items:
-        return ""
-    shown = "".join(f"<li>{item}</li>" for item in items[:MAX_LISTED])
-    if len(items) > MAX_LISTED:
-        shown += f"<li>… and {len(items) - MAX_LISTED:,} more</li>"
-    style = "list-style:none;padding-left:0;margin:4px 0"
-    return f"<p style='margin:12px 0 4px'><b>{title}</b></p><ul style='{style}'>{shown}</ul>"
+    shown = listed(limited(items, MAX_LISTED))
+    return f"<p style='margin:12px 0 4px'><b>{title}</b></p>{shown}" if items else ""

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 UNCHANGED = "= unchanged"
 AS_MANY = "±0 net"
 """An overwrite that did not change the number of rows."""
-_COUNTS = ("added", "changed", "removed")
 
 
 def change_of(outputs: Sequence[Output]) -> str:
@@ -25,7 +24,7 @@ def change_of(outputs: Sequence[Output]) -> str:
         return ""
     if all(one.get("unchanged") for one in outputs):
         return UNCHANGED
-    added, changed, removed = (_total(outputs, name) for name in _COUNTS)
+    added, changed, removed = (_total(outputs, name) for name in ("added", "changed", "removed"))
     if added is None or removed is None:
         return ""
     if changed is None:

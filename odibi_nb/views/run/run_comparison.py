@@ -57,9 +57,8 @@ class RunComparison(Records):
         different = self.differ()
         equal = [row for row in self.rows if not row["changed"]]
         heads = "<br>".join(map(escape, self.heads()))
-        parts = [
-            f"<p style='margin:4px 0'><b>{escape(self.title)}: {self.summary()}</b><br>{heads}</p>"
-        ]
+        title = f"<b>{escape(self.title)}: {self.summary()}</b>"
+        parts = [f"<p style='margin:4px 0'>{title}<br>{heads}</p>"]
         if different:
             parts.append(Records("", self.columns, different)._repr_html_())
         if equal:

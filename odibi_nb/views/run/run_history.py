@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.runlog.run_grid import GRID_COLUMNS, with_problems
 from odibi_nb.core.text.counts import counted
 from odibi_nb.views.escaping import escape
-from odibi_nb.views.html_parts import breakable
+from odibi_nb.views.html_parts import TEXT, breakable, folded, limited
 from odibi_nb.views.records import Records, cell_text
 from odibi_nb.views.run.gantt import clock
 from odibi_nb.views.status_style import RUN_STYLES, STATUS_STYLES, WAITING_STYLE, text_colour
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.protocols import Row
     from odibi_nb.core.runlog.run_grid import GridCell, GridLine, RunGrid
-    from odibi_nb.views.status_style import StatusStyle
 
 MAX_LINES = 60
 """Largest number of transformations that are drawn. Of more, those without a problem are folded."""
@@ -37,10 +36,7 @@ SPARK_STEP = 6
 _UNUSUAL = "⚠"
 _AMBER = "#b8860b"
 _PALE = frozenset({"SUCCESS", "UNCHANGED", "SKIPPED"})
-_VIEW = (
-    "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);line-height:1.4;"
-    "max-width:100%"
-)
+_VIEW = f"{TEXT};line-height:1.4;max-width:100%"
 _SCROLL = "overflow:auto;max-height:75vh"
 _CODE = "font-family:var(--jp-code-font-family,monospace);user-select:all"
 _SHOW = (
@@ -101,14 +97,13 @@ class RunHistory(Records):
         table = Records._repr_html_(self)
         if self.grid is None or not self.grid.runs:
             return table
-        listed = f"<details><summary>{counted(len(self.rows), 'run')} as a table</summary>{table}</details>"
+        listed = folded(f"{counted(len(self.rows), 'run')} as a table", table)
         return grid_html(self.title, self.grid, self.command, listed)
 
 
 def grid_html(title: str, grid: RunGrid, command: Callable[[str], str], more: str = "") -> str:
     """Return the picture of *grid*, with *more* HTML below it."""
-    lines, folded = with_problems(grid.lines, MAX_LINES)
-    body = "".join(_layers(grid, lines, folded))
+    body = "".join(_layers(grid, *with_problems(grid.lines, MAX_LINES)))
     odd = unusual_lines(grid)
     listed = "".join(f"<li>{_UNUSUAL} {escape(line)}</li>" for line in odd)
     unusual_html = f"<ul style='margin:4px 0;padding-left:1.2em;list-style:none'>{listed}</ul>"
@@ -136,8 +131,7 @@ def unusual_lines(grid: RunGrid) -> list[str]:
         if (cell := line.cells[number]) is not None
         for text in cell.unusual
     ]
-    more = len(found) - MAX_NAMED
-    return [*found[:MAX_NAMED], *([f"… and {more:,} more"] if more > 0 else [])]
+    return limited(found, MAX_NAMED)
 
 
 def _columns(grid: RunGrid, command: Callable[[str], str]) -> Iterator[str]:
@@ -162,18 +156,16 @@ def _facts(run: Row, seconds: float, status: str) -> str:
     return f"{status}, {seconds:,.1f} s, {cell_text(run.get('start_time'))}, run {run['run_id']}{retried}{back}"
 
 
-def _layers(grid: RunGrid, lines: Sequence[GridLine], folded: dict[str, int]) -> Iterator[str]:
+def _layers(grid: RunGrid, lines: Sequence[GridLine], left_out: dict[str, int]) -> Iterator[str]:
     width = len(grid.runs) + 3
-    names = dict.fromkeys(line.layer for line in grid.lines)
-    for layer in names:
-        own = [line for line in lines if line.layer == layer]
-        rest = folded.get(layer, 0)
+    for layer in dict.fromkeys(line.layer for line in grid.lines):
+        rest = left_out.get(layer, 0)
         note = f" · {counted(rest, 'row')} without a problem not shown" if rest else ""
         yield (
             f"<tbody><tr class=odibi-layer><th scope=rowgroup colspan={width}>{escape(layer or '(no layer)')}"
             f"<span style='font-weight:normal;opacity:.75'>{note}</span></th></tr>"
         )
-        yield from (_line(line) for line in own)
+        yield from (_line(line) for line in lines if line.layer == layer)
         yield "</tbody>"
 
 
@@ -235,12 +227,14 @@ def _longest(grid: RunGrid) -> str:
 
 
 def _legend(grid: RunGrid) -> str:
-    statuses = {cell.status for line in grid.lines for cell in line.cells if cell is not None}
-    shown: list[tuple[str, StatusStyle]] = [
-        (name.lower(), style) for name, style in STATUS_STYLES.items() if name in statuses
+    cells = [cell for line in grid.lines for cell in line.cells if cell is not None]
+    statuses = {cell.status for cell in cells}
+    words = [
+        (style.sign, style.colour, name.lower())
+        for name, style in STATUS_STYLES.items()
+        if name in statuses
     ]
-    words = [(s.sign, s.colour, name) for name, s in shown]
-    if any(cell.unusual for line in grid.lines for cell in line.cells if cell is not None):
+    if any(cell.unusual for cell in cells):
         words.append((_UNUSUAL, _AMBER, "unusual"))
     return " · ".join(
         f"<span style='white-space:nowrap'><span style='{text_colour(colour)}'>{sign}</span> {word}</span>"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from odibi_nb.views.html_parts import NO_FORMULAS
+from odibi_nb.views.html_parts import NO_FORMULAS, TEXT
 from odibi_nb.views.run.gantt import gantt_of
 from odibi_nb.views.run.gantt_svg import gantt_svg, names_script
 from odibi_nb.views.run.head import clock_text, counts_text, head_html, name_parts, run_style
@@ -12,16 +12,12 @@ from odibi_nb.views.run.head import clock_text, counts_text, head_html, name_par
 if TYPE_CHECKING:
     from odibi_nb.views.run.state import RunSnapshot
 
-_WRAP = (
-    "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);"
-    "line-height:1.4;"
-    "max-width:100%;overflow-x:auto"
-)
+_WRAP = f"{TEXT};line-height:1.4;max-width:100%;overflow-x:auto"
 
 
 def framed_summary_html(snapshot: RunSnapshot, hint: str = "") -> str:
     """Return the summary line as an output of its own, in the front end's text size and colour."""
-    return f"<div class={NO_FORMULAS} style='{_WRAP}'>{summary_html(snapshot, hint)}</div>"
+    return f"<div class={NO_FORMULAS} style='{_WRAP}'>{head_html(snapshot, hint)}</div>"
 
 
 def chart_html(snapshot: RunSnapshot) -> str:
@@ -30,16 +26,7 @@ def chart_html(snapshot: RunSnapshot) -> str:
     return gantt_svg(gantt, snapshot.run_id) + names_script(gantt)
 
 
-def summary_html(snapshot: RunSnapshot, hint: str = "") -> str:
-    """Return the head of a run: progress bar, the `summary_parts`, a *hint*, and the running rows."""
-    return head_html(snapshot, hint)
-
-
 def summary_text(snapshot: RunSnapshot) -> str:
     """Return the summary line as plain text."""
-    return " · ".join([f"{run_style(snapshot).sign} {snapshot.status}", *summary_parts(snapshot)])
-
-
-def summary_parts(snapshot: RunSnapshot) -> list[str]:
-    """Return project, env, run, counts of rows by status (they add up) and elapsed time, as plain text."""
-    return [*name_parts(snapshot), counts_text(snapshot), clock_text(snapshot)]
+    state = f"{run_style(snapshot).sign} {snapshot.status}"
+    return " · ".join((state, *name_parts(snapshot), counts_text(snapshot), clock_text(snapshot)))

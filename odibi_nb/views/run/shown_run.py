@@ -37,17 +37,16 @@ class ShownRun:
 
     def __str__(self) -> str:
         snapshot = snapshot_of(self.result)
-        rows = [_cells(row) for row in self.result.transformations.values()]
+        rows = self.result.transformations.values()
         started = f"started {cell_text(self.result.start_time)}"
-        parts = [f"{summary_text(snapshot)} · {started}", *text_table(COLUMNS, rows)]
-        for row in self.result.transformations.values():
+        parts = [
+            f"{summary_text(snapshot)} · {started}",
+            *text_table(COLUMNS, [*map(_cells, rows)]),
+        ]
+        for row in rows:
             if row.status not in DONE and row.reason:
                 parts += ["", *_reason(row)]
-        parts += [
-            f"⚠ {row.transformation_id} {line}"
-            for row in self.result.transformations.values()
-            for line in row.unusual
-        ]
+        parts += [f"⚠ {row.transformation_id} {line}" for row in rows for line in row.unusual]
         parts += ["", *self.result.warnings] if self.result.warnings else []
         failed = [row.transformation_id for row in self.result.failures()]
         if failed:

@@ -263,13 +263,11 @@ class RunState(View):
 
     def _judged(self, row: RowState) -> RowState:
         """Return *row* with the unusual facts of its last attempt, if that attempt succeeded."""
-        if row.status != _SUCCESS or not row.bars or row.bars[-1].end is None:
+        bar = row.bars[-1] if row.status == _SUCCESS and row.bars else None
+        if bar is None or bar.end is None:
             return row
-        bar = row.bars[-1]
-        assert bar.end is not None
-        lines = unusual(
-            self._usual.get(row.id), (bar.end - bar.start).total_seconds(), row.rows_out
-        )
+        seconds = (bar.end - bar.start).total_seconds()
+        lines = unusual(self._usual.get(row.id), seconds, row.rows_out)
         return changed(row, unusual=lines) if lines else row
 
     def _judge_running(self, at: dt.datetime) -> None:
@@ -388,17 +386,13 @@ def _ended(row: RowState, payload: dict[str, Any]) -> RowState:
 
 def _outcome(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return the outcome of an attempt from an event's payload or a run log record."""
+    kind, message = facts["error_type"], facts["error_message"]
     return {
         "status": facts["status"],
-        "error": _error(facts),
+        "error": f"{kind}: {message}" if kind else str(message or ""),
         "rows_in": facts["rows_in"],
         "rows_out": facts["rows_out"],
     }
-
-
-def _error(payload: Mapping[str, Any]) -> str:
-    kind, message = payload["error_type"], payload["error_message"]
-    return f"{kind}: {message}" if kind else str(message or "")
 
 
 def _broken(checks: list[dict[str, Any]]) -> tuple[str, ...]:

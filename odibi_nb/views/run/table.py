@@ -11,13 +11,14 @@ import math
 import re
 from functools import cache
 from heapq import nlargest
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from odibi_nb.core.model.events import Status
 from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.spark_errors import trace_apart
 from odibi_nb.views.escaping import escape
-from odibi_nb.views.html_parts import NO_FORMULAS, breakable
+from odibi_nb.views.html_parts import NO_FORMULAS, breakable, folded, not_shown
 from odibi_nb.views.next_steps import STYLE
 from odibi_nb.views.run.click_for_log import ROW
 from odibi_nb.views.run.failed_row import SHOW_LOG, NextSteps, failure_html
@@ -25,13 +26,7 @@ from odibi_nb.views.run.gantt import MAX_CHECKS, shortened
 from odibi_nb.views.run.head import title_text
 from odibi_nb.views.run.page_files import lines_of, script_of
 from odibi_nb.views.run.row_change import AS_MANY
-from odibi_nb.views.status_style import (
-    RETRYING,
-    STATUS_STYLES,
-    WAITING,
-    style_of,
-    text_colour,
-)
+from odibi_nb.views.status_style import RETRYING, STATUS_STYLES, WAITING, style_of, text_colour
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -116,8 +111,8 @@ def details_of(result: RunResult, shown: Iterable[str]) -> dict[str, Details]:
 
 def _details(row: TransformationResult, length: int) -> Details:
     name = f"result.transformations[{row.transformation_id!r}]"
-    shown, folded = trace_apart(row.traceback)
-    if folded:  # a screen of Java frames would hide the error
+    shown, java = trace_apart(row.traceback)
+    if java:  # a screen of Java frames would hide the error
         shown += f"\n… all that Spark said: {name}.traceback"
     trace = _tail(shown, length * 3 // 5, f"{name}.traceback")
     return Details(trace, _tail(row.log, length - len(escape(trace)), f"{name}.log"))
@@ -278,56 +273,35 @@ def interesting_rows(
     if len(rows) <= limit:
         return rows
     chosen = [row for row in rows if row.status not in _PLAIN or row.findings][:limit]
-    others = _latest if live else _slowest
-    ids = {row.id for row in (*chosen, *others(rows, limit - len(chosen)))}
+    plain = [row for row in rows if row.status in _PLAIN and not row.findings]
+    more = limit - len(chosen)
+    if live:  # backwards: of rows that ended at one moment, the last ones
+        chosen += nlargest(more, [row for row in reversed(plain) if row.end], attrgetter("end"))
+    else:
+        chosen += nlargest(more, plain, lambda row: row.duration_seconds or 0.0)
+    ids = {row.id for row in chosen}
     return tuple(row for row in rows if row.id in ids)
 
 
-def _latest(rows: Sequence[RowState], count: int) -> list[RowState]:
-    """Return the *count* rows that ended last and need no attention, the latest first."""
-    plain = ((i, r) for i, r in enumerate(rows) if r.status in _PLAIN and not r.findings)
-    ended = ((row.end, i) for i, row in plain if row.end)
-    return [rows[i] for _, i in nlargest(count, ended)]
-
-
-def _slowest(rows: Sequence[RowState], count: int) -> list[RowState]:
-    """Return the *count* rows that took longest and need no attention."""
-    plain = [row for row in rows if row.status in _PLAIN and not row.findings]
-    return nlargest(count, plain, key=lambda row: row.duration_seconds or 0.0)
-
-
 def _notes(snapshot: RunSnapshot, hidden: int) -> str:
-    where = "while the run is in progress" if snapshot.live else "here: result.to_frame() has all"
-    note = (
-        f"<p>{counted(hidden, 'more row is', 'more rows are')} not shown {where}.</p>"
-        if hidden
-        else ""
-    )
+    where = " while the run is in progress" if snapshot.live else " here: result.to_frame() has all"
     warnings = "".join(f"<li>⚠️ {escape(text)}</li>" for text in snapshot.warnings)
-    return note + (f"<ul>{warnings}</ul>" if warnings else "")
+    return not_shown(hidden, where) + (f"<ul>{warnings}</ul>" if warnings else "")
 
 
 def _unkept(result: RunResult, kept: Collection[str]) -> str:
     """Return a note with the number of logs that are not stored, or ""."""
     spoke = [name for name, t in result.transformations.items() if t.log or t.traceback]
     missing = sum(name not in kept for name in spoke)
-    return (
-        f"<p>Logs of {counted(missing, 'row')} are not kept here: result.transformations[id].log</p>"
-        if missing
-        else ""
-    )
+    note = f"<p>Logs of {counted(missing, 'row')} are not kept here: result.transformations[id].log</p>"
+    return note if missing else ""
 
 
 def column_widths(rows: Sequence[RowState]) -> dict[str, float]:
     """Return the width in em of each column. It depends on the names in the planned rows."""
-    layers, ids, functions = (
-        max(map(_width, names), default=0.0)
-        for names in (
-            {row.layer for row in rows},
-            [row.id for row in rows],
-            {row.function for row in rows},
-        )
-    )
+    ids = max((_width(row.id) for row in rows), default=0.0)
+    layers = max(map(_width, {row.layer for row in rows}), default=0.0)
+    functions = max(map(_width, {row.function for row in rows}), default=0.0)
     return dict(COLUMNS) | {
         "transformation": max(_LEAST_NAMES, min(ids, max(_NAMES, _USUAL_REST - functions))),
         "layer": min(max(_LEAST_LAYERS, layers), _MOST_LAYERS),
@@ -378,9 +352,8 @@ def _cells(row: RowState, shape: _Shape) -> Iterable[str]:
     progress = row.bars[-1].progress if row.bars else None
     part = "" if progress is None else f" {progress}"
     mark = f" {row.sign}" if row.sign else ""
-    style = style_of(
-        row.status
-    )  # its colour is here, too, for front ends that take style sheets out
+    # The colour is here, too, for front ends that take style sheets out.
+    style = style_of(row.status)
     yield f"<td><b style=color:{style.colour}>{style.sign} {row.status}{mark}</b>{part}"
     name = breakable(row.id)
     if shape.buttons:
@@ -412,8 +385,7 @@ def _figures(row: RowState, start: dt.datetime, shape: _Shape) -> Iterable[str]:
     share = min(1.0, (length or 0.0) / shape.scale)
     bar = f"{share:.0%}"
     yield f"<td{'' if bar == '0%' else f' style=--s:{bar}'}>{seconds}"
-    rows_in = "" if row.rows_in is None else counted(row.rows_in, "row")
-    read = f" title='{rows_in} in'" if rows_in else ""
+    read = "" if row.rows_in is None else f" title='{counted(row.rows_in, 'row')} in'"
     yield f"<td{read}>" + ("" if row.rows_out is None else f"{row.rows_out:,}")
     whole = start.astimezone(dt.timezone.utc).isoformat(" ", "milliseconds")
     yield f"<td title='{whole.removesuffix('+00:00')} UTC'>{start.astimezone():%H:%M:%S}"
@@ -423,14 +395,8 @@ def _folded(details: Details | None, is_open: bool) -> str:
     if details is None:
         return ""
     words = [name for name, text in zip(details._fields, details, strict=True) if text]
-    titles = ("", "printed and logged:" if len(words) > 1 else "")
-    texts = "".join(
-        f"{title}<pre>{escape(text)}</pre>"
-        for title, text in zip(titles, details, strict=True)
-        if text
-    )
-    mark = " open" if is_open else ""
-    return f"<details{mark}><summary>{' and '.join(words)}</summary>{texts}</details>"
+    texts = [f"<pre>{escape(text)}</pre>" for text in details if text]
+    return folded(" and ".join(words), "printed and logged:".join(texts), is_open=is_open)
 
 
 def script_text() -> str:
