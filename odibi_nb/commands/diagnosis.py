@@ -13,7 +13,7 @@ from odibi_nb.commands.opening import (
     DEFAULT_ENV,
     environment_setting,
     open_manifest,
-    open_project,
+    opened,
 )
 from odibi_nb.core.model.options import RunOptions
 from odibi_nb.core.model.tables import redact_url
@@ -260,8 +260,7 @@ def _ui(face: Face) -> Row:
 def _project(arguments: argparse.Namespace) -> Iterator[Row]:
     manifest = open_manifest(arguments)
     yield _row("manifest", OK, str(manifest.path))
-    orchestrator = open_project(arguments, log_level="ERROR")
-    try:
+    with opened(arguments) as orchestrator:
         env = environment_setting(arguments, manifest)
         yield _row("environment", OK, *env)
         yield _row("engine", OK, *orchestrator.engine_setting(arguments.engine))
@@ -270,8 +269,6 @@ def _project(arguments: argparse.Namespace) -> Iterator[Row]:
         yield from _guarded("spark" if spark else "engine", lambda: _engine(orchestrator))
         yield from _guarded("lake", lambda: _lake(orchestrator))
         yield _folder("state", str(orchestrator.state_dir))
-    finally:
-        orchestrator.close()
 
 
 def _registry(orchestrator: GenericProjectOrchestrator) -> Row:

@@ -126,7 +126,7 @@ def _decoded(body: str) -> list[Row]:
 
 def delete(arguments: argparse.Namespace, face: Face) -> RegistryEdit:
     """Delete rows of the project and environment, after a diff and a confirmation."""
-    orchestrator = open_project(arguments, log_level="ERROR")
+    orchestrator = open_project(arguments)
     source = editable_registry(orchestrator.place())
     read = source.export(orchestrator.project, orchestrator.env)
     ids = [*dict.fromkeys(arguments.ids)]
@@ -161,7 +161,7 @@ def confirm_deletion(face: Face, edit: RegistryEdit) -> None:
 def _edited(
     arguments: argparse.Namespace, face: Face, rows: list[Row], *, known_only: bool = False
 ) -> RegistryEdit:
-    orchestrator = open_project(arguments, log_level="ERROR")
+    orchestrator = open_project(arguments)
     source = editable_registry(orchestrator.place())
     read = source.export(orchestrator.project, orchestrator.env)
     existing = {str(row_id(row)): _plain(row) for row in read}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from odibi_nb.commands.opening import open_project
+from odibi_nb.commands.opening import opened
 from odibi_nb.commands.running import selected
 from odibi_nb.views.json_documents import status_document
 
@@ -19,13 +19,10 @@ if TYPE_CHECKING:
 def status(arguments: argparse.Namespace, face: Face) -> ProjectStatus | StatusDocument:
     """Show the state of each row: fresh, stale or unknown, and why. Writes nothing."""
     del face
-    orchestrator = open_project(arguments, log_level="ERROR")
-    try:
+    with opened(arguments) as orchestrator:
         found = orchestrator.status(
             target_layers=arguments.layers,
             select=selected(arguments),
             exclude=arguments.exclude,
         )
-    finally:
-        orchestrator.close()
     return status_document(found) if arguments.json else found

@@ -8,8 +8,7 @@ import re
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from odibi_nb.api import GenericProjectOrchestrator
-from odibi_nb.commands.opening import environment_name, found_manifests, open_manifest
+from odibi_nb.commands.opening import environment_name, found_manifests, open_in, open_manifest
 from odibi_nb.core.model.manifest import ProjectManifest, shown_path
 from odibi_nb.core.running.hooks import RENAMED
 from odibi_nb.core.text.counts import counted
@@ -231,12 +230,7 @@ def _has(module: str, name: str) -> bool:
 def _in_registry(arguments: argparse.Namespace, manifest: ProjectManifest) -> Iterator[Finding]:
     """Yield the changes that the registry's rows need, if the manifest's registry can be read."""
     try:
-        orchestrator = GenericProjectOrchestrator(
-            manifest.project,
-            environment_name(arguments, manifest),
-            manifest_path=manifest.path,
-            log_level="ERROR",
-        )
+        orchestrator = open_in(manifest, environment_name(arguments, manifest))
     except OdibiError as exc:
         yield Finding("registry", LOOK, _first_line(exc), "fix this first, then run doctor again")
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.commands.opening import open_project
+from odibi_nb.commands.opening import opened
 from odibi_nb.core.text.counts import counted
 from odibi_nb.errors import ConfigurationError
 from odibi_nb.views.records import Records
@@ -51,9 +51,8 @@ class Channels:
 def notify(arguments: argparse.Namespace, face: Face) -> Channels:
     """List the channels and send what waits for them, or a test message."""
     del face
-    orchestrator = open_project(arguments, log_level="ERROR")
-    where = f"{orchestrator.project!r}, env {orchestrator.env}"
-    try:
+    with opened(arguments) as orchestrator:
+        where = f"{orchestrator.project!r}, env {orchestrator.env}"
         if not orchestrator.config.notify:
             message = "has no channel: add 'notify' to the environment in the manifest"
             raise ConfigurationError(where, [message])
@@ -72,8 +71,6 @@ def notify(arguments: argparse.Namespace, face: Face) -> Channels:
             }
             for name, channel in channels.items()
         ]
-    finally:
-        orchestrator.close()
     failed = any(result.startswith("✖") for result in results.values())
     return Channels(Records(f"channels of {where}", COLUMNS, rows, make_frame), failed)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.api import GenericProjectOrchestrator
-from odibi_nb.commands.opening import found_manifests, open_project
+from odibi_nb.commands.opening import found_manifests, open_in, opened
 from odibi_nb.commands.watching import folders_going_on, runs_away
 from odibi_nb.core.model.events import Status
 from odibi_nb.core.model.log_columns import PROVENANCE_COLUMNS, RECORD_COLUMNS, RUN_COLUMNS
@@ -27,6 +27,7 @@ from odibi_nb.wiring import make_frame
 if TYPE_CHECKING:
     import argparse
 
+    from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.commands.face import Face
     from odibi_nb.core.model.manifest import ProjectManifest
 
@@ -79,13 +80,8 @@ def _project_row(manifest: ProjectManifest, *, look: bool) -> dict[str, Any]:
 def _last_run(manifest: ProjectManifest, env: str) -> dict[str, Any]:
     if manifest.environment(env).auth_provider or "://" in (manifest.environment(env).lake or ""):
         return {}  # a list of projects should not query remote places
-    orchestrator = GenericProjectOrchestrator(
-        manifest.project, env, manifest_path=manifest.path, log_level="ERROR"
-    )
-    try:
+    with closing(open_in(manifest, env)) as orchestrator:
         runs = past_runs(orchestrator.sinks(), 1, manifest.project, env)
-    finally:
-        orchestrator.close()
     return runs[0] if runs else {}
 
 
@@ -100,8 +96,7 @@ def _here(path: Path | None) -> str:
 
 def history(arguments: argparse.Namespace, face: Face) -> Records | HistoryDocument:
     """Show the last runs as a grid, or the run log of one run."""
-    orchestrator = open_project(arguments, log_level="ERROR")
-    try:
+    with opened(arguments) as orchestrator:
         where = f"{orchestrator.project} · env {orchestrator.env}"
         if arguments.run is None:
             runs = _runs(orchestrator, arguments.limit)
@@ -149,8 +144,6 @@ def history(arguments: argparse.Namespace, face: Face) -> Records | HistoryDocum
         columns = tuple(name for name, _ in RECORD_COLUMNS if name not in PROVENANCE_COLUMNS)
         title = f"Run {run_id} of {where}"
         return Records(title, columns, rows, make_frame, PROVENANCE_COLUMNS)
-    finally:
-        orchestrator.close()
 
 
 def _runs(orchestrator: GenericProjectOrchestrator, limit: int) -> list[dict[str, Any]]:
@@ -164,16 +157,14 @@ def _runs(orchestrator: GenericProjectOrchestrator, limit: int) -> list[dict[str
 def compare(arguments: argparse.Namespace, face: Face) -> RunComparison:
     """Compare two runs: the results of each transformation in both, and the differences."""
     del face
-    orchestrator = open_project(arguments, log_level="ERROR")
-    where = f"{orchestrator.project} · env {orchestrator.env}"
-    try:
-        runs = (arguments.run_a, arguments.run_b)
-        found = compare_runs(orchestrator.sinks(), orchestrator.project, orchestrator.env, *runs)
-    except LookupError as exc:
-        raise ConfigurationError("compare", [str(exc.args[0])]) from exc
-    finally:
-        orchestrator.close()
-    return RunComparison(f"Runs of {where}", COLUMNS, found.rows, make_frame, (), found.runs)
+    with opened(arguments) as orchestrator:
+        where = orchestrator.project, orchestrator.env
+        try:
+            found = compare_runs(orchestrator.sinks(), *where, arguments.run_a, arguments.run_b)
+        except LookupError as exc:
+            raise ConfigurationError("compare", [str(exc.args[0])]) from exc
+    title = f"Runs of {orchestrator.project} · env {orchestrator.env}"
+    return RunComparison(title, COLUMNS, found.rows, make_frame, (), found.runs)
 
 
 def cancel(arguments: argparse.Namespace, face: Face) -> str:

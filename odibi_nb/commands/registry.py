@@ -39,7 +39,7 @@ class Place(NamedTuple):
 
 
 def _open(arguments: argparse.Namespace) -> tuple[GenericProjectOrchestrator, EditableRegistry]:
-    orchestrator = open_project(arguments, log_level="ERROR")
+    orchestrator = open_project(arguments)
     return orchestrator, editable_registry(orchestrator.place())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.commands.opening import confirmation, open_project
+from odibi_nb.commands.opening import confirmation, open_project, opened
 from odibi_nb.core.planning.selection import exactly
 from odibi_nb.core.text.toml import decode_toml
 from odibi_nb.errors import ConfigurationError
@@ -114,11 +114,8 @@ def panel(arguments: argparse.Namespace, face: Face) -> Any:
 
 def plan(arguments: argparse.Namespace, face: Face) -> RunPlan | PlanDocument:
     """Plan a run. Writes nothing."""
-    orchestrator = open_project(arguments, log_level="ERROR")
-    try:
+    with opened(arguments) as orchestrator:
         found = orchestrator.plan(**_options(arguments, overrides_from(face.body)))
-    finally:
-        orchestrator.close()
     return plan_document(found) if arguments.json else found
 
 

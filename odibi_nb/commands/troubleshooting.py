@@ -45,13 +45,13 @@ _LATE = "the function itself succeeded: Spark finds such an error only when the 
 def load(arguments: argparse.Namespace, face: Face) -> LoadedTransformation:
     """Load a transformation's inputs and the other arguments of its function. Writes nothing."""
     del face
-    orchestrator = open_project(arguments, log_level="ERROR")
+    orchestrator = open_project(arguments)
     return load_transformation(orchestrator, arguments.id, _portion(arguments), run=arguments.run)
 
 
 def try_out(arguments: argparse.Namespace, face: Face) -> Trial:
     """Call the cell's or the module's function as a run would. Write nothing without ``--write``."""
-    orchestrator = open_project(arguments, log_level="ERROR")
+    orchestrator = open_project(arguments)
     if arguments.write:
         confirmation(orchestrator, face, yes=arguments.yes, action="write to")
     elif orchestrator.config.protected:
@@ -84,7 +84,7 @@ def debug(arguments: argparse.Namespace, face: Face) -> FailureReport | str:
     failure = kept_failure(arguments)
     if failure is not None:
         return _report(failure)
-    return _report_from_log(open_project(arguments, log_level="ERROR"), arguments.id)
+    return _report_from_log(open_project(arguments), arguments.id)
 
 
 def _replayed(arguments: argparse.Namespace) -> FailureReport | str:
@@ -108,7 +108,7 @@ def not_reproduced(trial: Trial) -> str:
 
 def replay_failure(arguments: argparse.Namespace) -> Trial:
     """Call a transformation again, as it is now, on the inputs that it read when it failed in a run."""
-    orchestrator = open_project(arguments, log_level="ERROR")
+    orchestrator = open_project(arguments)
     place = (orchestrator.state_dir, orchestrator.project, orchestrator.env)
     name = (last_failed(*place) or LAST) if arguments.id == LAST else arguments.id
     past = attempt_in(orchestrator, name, arguments.run, failed=True)
@@ -216,7 +216,7 @@ def _tail(log: str) -> str:
 
 def log(arguments: argparse.Namespace, face: Face) -> AttemptLogs | None:
     """Show the output and log of a transformation, from its newest run or from the given one."""
-    orchestrator = open_project(arguments, log_level="ERROR")
+    orchestrator = open_project(arguments)
     run_id = None if arguments.run == LAST else arguments.run
     if arguments.follow:
         _follow(orchestrator, arguments.id, run_id, face)
