@@ -286,14 +286,8 @@ def run_in_cell(
     def cancel() -> None:
         run.cancel()
 
-    def show_requests(requests: int | None) -> None:
-        button.show(requests)
-        button.widget.layout.display = "none" if requests is None else None
-        if requests is None:
-            button.release()
-
     button = EndButton(cancel)
     view = LiveView(choose, ReservedOutputs(button.widget))
     view.state_dir, view.usual = orchestrator.state_dir, orchestrator.usual
-    run = BackgroundRun(lambda: orchestrator, act, name, view, on_requests=show_requests)
+    run = BackgroundRun(lambda: orchestrator, act, name, view, on_requests=button.follow)
     return run.start()

@@ -112,6 +112,7 @@ class Chart(Protocol):
 
     def end(self, snapshot: RunSnapshot) -> None:
         """Show the end of the run."""
+        self.paint(snapshot)
 
 
 class WidgetPicture(Picture):
@@ -315,9 +316,6 @@ class PlotlyChart(Chart):
                 if before["layout"][key] != now["layout"][key]:
                     figure.layout[key] = now["layout"][key]
         self._drawn = now
-
-    def end(self, snapshot: RunSnapshot) -> None:
-        self.paint(snapshot)
 
 
 class BestChart(Chart):
