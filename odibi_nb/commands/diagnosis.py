@@ -59,20 +59,20 @@ LIBRARIES = (
     "plotly",
     "pyspark",
 )
-DEFAULTS: dict[str, Callable[[], Any]] = {
-    "project": lambda: "(the only one found from here)",
-    "env": lambda: f"(the manifest's default_env, else {DEFAULT_ENV})",
-    "engine": lambda: f"(the environment's, else {DEFAULT_ENGINE})",
-    "max_workers": lambda: "(the number of CPUs, on Spark at least 4)",
-    "log_level": lambda: "WARNING",
-    "on_error": lambda: RunOptions().on_error,
-    "schedule": lambda: RunOptions().schedule,
-    "ui": lambda: "auto",
-    "state_dir": lambda: "(.odibi beside the manifest; on Databricks on the driver's disk)",
-    "project_dirs": tuple,
-    "save_logs": lambda: False,
-    "query_memory_mb": lambda: "(a quarter of the machine's memory)",
-    "query_threads": lambda: "(one per CPU)",
+DEFAULTS: dict[str, Any] = {
+    "project": "(the only one found from here)",
+    "env": f"(the manifest's default_env, else {DEFAULT_ENV})",
+    "engine": f"(the environment's, else {DEFAULT_ENGINE})",
+    "max_workers": "(the number of CPUs, on Spark at least 4)",
+    "log_level": "WARNING",
+    "on_error": RunOptions().on_error,
+    "schedule": RunOptions().schedule,
+    "ui": "auto",
+    "state_dir": "(.odibi beside the manifest; on Databricks on the driver's disk)",
+    "project_dirs": (),
+    "save_logs": False,
+    "query_memory_mb": "(a quarter of the machine's memory)",
+    "query_threads": "(one per CPU)",
 }
 """Default values of settings, as the report shows them."""
 _LAB_WIDGETS = {"7": "1", "8": "3"}
@@ -159,7 +159,7 @@ def _compute() -> Row:
 def _settings() -> Iterator[Row]:
     settings = load_settings()
     for name in NAMES:
-        value, source = settings.resolve(name, default=DEFAULTS[name]())
+        value, source = settings.resolve(name, default=DEFAULTS[name])
         yield _row(f"setting {name}", NOTE, "(none)" if value in (None, ()) else value, source)
     for text in unknown_variables(os.environ):
         yield _row("environment variable", NOTE, f"{text} is not a setting", "environment")
