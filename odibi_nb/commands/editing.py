@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from odibi_nb.commands.opening import confirmation, open_project
+from odibi_nb.commands.running import BODY, only_tables
 from odibi_nb.core.model.transformation import (
     ALIASES,
     JSON_COLUMNS,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from odibi_nb.core.protocols import Row
     from odibi_nb.sources.upsert import Changes
 
-BODY = "the cell's body"
 MAX_DIFF = 400
 """Maximum number of lines of a diff, because a notebook stores all of them."""
 MAX_LINE = 500
@@ -115,13 +115,7 @@ def _decoded(body: str) -> list[Row]:
         looks_like_json = body.lstrip()[:2] in {"[{", "[\n", "[ "} or body.lstrip().startswith("{")
         problem_text = f"is not JSON: {json_error}" if looks_like_json else f"is not TOML: {exc}"
         raise ConfigurationError(BODY, [problem_text]) from exc
-    loose = [name for name, value in tables.items() if not isinstance(value, dict)]
-    if loose:
-        names = ", ".join(map(repr, loose))
-        raise ConfigurationError(
-            BODY, [f"write {names} below the header of a transformation, such as [SILVER_001]"]
-        )
-    return [{"transformation_id": name, **table} for name, table in tables.items()]
+    return [{"transformation_id": name, **table} for name, table in only_tables(tables).items()]
 
 
 def delete(arguments: argparse.Namespace, face: Face) -> RegistryEdit:

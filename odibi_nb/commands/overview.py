@@ -97,6 +97,7 @@ def _here(path: Path | None) -> str:
 def history(arguments: argparse.Namespace, face: Face) -> Records | HistoryDocument:
     """Show the last runs as a grid, or the run log of one run."""
     with opened(arguments) as orchestrator:
+        sinks, place = orchestrator.sinks(), (orchestrator.project, orchestrator.env)
         where = f"{orchestrator.project} · env {orchestrator.env}"
         if arguments.run is None:
             runs = _runs(orchestrator, arguments.limit)
@@ -105,9 +106,9 @@ def history(arguments: argparse.Namespace, face: Face) -> Records | HistoryDocum
                     project=orchestrator.project, env=orchestrator.env, runs=log_entries(runs)
                 )
             rest = tuple(name for name, _ in RUN_COLUMNS if name not in HISTORY_COLUMNS)
-            grid = run_grid(orchestrator.sinks(), runs, orchestrator.manifest.layer_order)
+            grid = run_grid(sinks, runs, orchestrator.manifest.layer_order)
             given = [("--project", arguments.project), ("--env", arguments.env)]
-            place = [word for option, value in given if value for word in (option, value)]
+            options = [word for option, value in given if value for word in (option, value)]
             return RunHistory(
                 f"Runs of {where}",
                 HISTORY_COLUMNS,
@@ -115,20 +116,15 @@ def history(arguments: argparse.Namespace, face: Face) -> Records | HistoryDocum
                 make_frame,
                 rest,
                 grid,
-                lambda run_id: face.spell(["show", run_id, *place]),
+                lambda run_id: face.spell(["show", run_id, *options]),
             )
         run_id = arguments.run
         if run_id == "last":
-            newest = past_runs(orchestrator.sinks(), 1, orchestrator.project, orchestrator.env)
+            newest = past_runs(sinks, 1, *place)
             run_id = newest[0]["run_id"] if newest else run_id
-        rows = past_attempts(orchestrator.sinks(), [run_id])
+        rows = past_attempts(sinks, [run_id])
         if not rows:
-            known = [
-                r["run_id"]
-                for r in past_runs(
-                    orchestrator.sinks(), 200, orchestrator.project, orchestrator.env
-                )
-            ]
+            known = [run["run_id"] for run in past_runs(sinks, 200, *place)]
             raise ConfigurationError(
                 where, [f"no run {run_id!r} in its log{did_you_mean(run_id, known)}"]
             )

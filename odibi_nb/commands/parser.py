@@ -415,7 +415,7 @@ def _add_plan(commands: Any) -> None:
 
 def _add_status(commands: Any) -> None:
     text = "list the rows that are up to date, and the reasons why others are not"
-    status = _command(commands, "status", text, "freshness:status")
+    status = _command(commands, "status", text, "running:status")
     _add_project(status)
     _add_engine(status)
     _add_layers(status)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from odibi_nb.core.running.failure_frames import frames_of, headline
 from odibi_nb.core.running.failure_place import place_of
 from odibi_nb.core.running.held_memory import held_bytes, size_text
 from odibi_nb.core.running.kept_failures import FAILURES, KEPT, KEPT_BYTES, Failure
+from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.spark_errors import is_spark_error, trace_apart
 from odibi_nb.debugging import load_transformation, try_transformation
 from odibi_nb.errors import ConfigurationError, did_you_mean
@@ -70,8 +72,7 @@ def try_out(arguments: argparse.Namespace, face: Face) -> Trial:
 
 
 def _portion(arguments: argparse.Namespace) -> Portion | None:
-    portion = Portion(limit=arguments.limit, fraction=arguments.sample)
-    return portion or None
+    return Portion(limit=arguments.limit, fraction=arguments.sample) or None
 
 
 def debug(arguments: argparse.Namespace, face: Face) -> FailureReport | str:
@@ -119,9 +120,7 @@ def forget_failures() -> str:
     """Release all failures that this process keeps, and return their number and size."""
     kept, size = len(FAILURES.newest_first()), size_text(FAILURES.held())
     FAILURES.clear()
-    return (
-        f"released {kept} failure{'' if kept == 1 else 's'}, {size}: `debug` still has their logs"
-    )
+    return f"released {counted(kept, 'failure')}, {size}: `debug` still has their logs"
 
 
 def kept_failure(arguments: argparse.Namespace) -> Failure | None:
@@ -234,22 +233,12 @@ def log(arguments: argparse.Namespace, face: Face) -> AttemptLogs | None:
 
 def _recorded(orchestrator: GenericProjectOrchestrator, name: str, run_id: str | None) -> str:
     """Describe an attempt whose journal is elsewhere: the run log has its status, not its output."""
-    try:
-        ids = (
-            [run_id]
-            if run_id
-            else [
-                run["run_id"]
-                for run in past_runs(
-                    orchestrator.sinks(), RUNS_LOOKED_AT, orchestrator.project, orchestrator.env
-                )
-            ]
-        )
-        rows = [
-            r for r in past_attempts(orchestrator.sinks(), ids) if r["transformation_id"] == name
-        ]
-    finally:
-        orchestrator.close()
+    with closing(orchestrator):
+        sinks, ids = orchestrator.sinks(), [run_id] if run_id else []
+        if not ids:
+            runs = past_runs(sinks, RUNS_LOOKED_AT, orchestrator.project, orchestrator.env)
+            ids = [run["run_id"] for run in runs]
+        rows = [r for r in past_attempts(sinks, ids) if r["transformation_id"] == name]
     if not rows:
         return ""
     row: dict[str, Any] = rows[-1]
