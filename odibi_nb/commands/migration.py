@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -159,9 +160,13 @@ def _in_notebook(text: str, shown: str) -> Iterator[Finding]:
 
 def _in_text(text: str, shown: str) -> Iterator[Finding]:
     for number, line in enumerate(text.splitlines(), 1):
-        for word, (state, change) in _TEXTS.items():
-            if word in line:
-                yield Finding(f"{shown}:{number}", state, word, change)
+        yield from _in_words(line, f"{shown}:{number}")
+
+
+def _in_words(text: str, place: str) -> Iterator[Finding]:
+    for word, (state, change) in _TEXTS.items():
+        if word in text:
+            yield Finding(place, state, word, change)
 
 
 def _in_code(text: str, shown: str) -> Iterator[Finding]:
@@ -184,9 +189,7 @@ def _in_node(node: ast.AST, place: str) -> Iterator[Finding]:
         for alias in node.names:
             yield from _in_import(alias.name, (), place)
     elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-        for word, (state, change) in _TEXTS.items():
-            if word in node.value:
-                yield Finding(place, state, word, change)
+        yield from _in_words(node.value, place)
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         name, given = node.func.attr, node.args[0] if node.args else None
         event = given.value if isinstance(given, ast.Constant) else None
@@ -222,9 +225,7 @@ def _exists(module: str) -> bool:
 
 
 def _has(module: str, name: str) -> bool:
-    import importlib
-
-    return hasattr(importlib.import_module(module), name) or _exists(f"{module}.{name}")
+    return hasattr(import_module(module), name) or _exists(f"{module}.{name}")
 
 
 def _in_registry(arguments: argparse.Namespace, manifest: ProjectManifest) -> Iterator[Finding]:
@@ -240,10 +241,9 @@ def _in_registry(arguments: argparse.Namespace, manifest: ProjectManifest) -> It
         yield from _in_rows(rows, manifest, source.name)
         for problem in orchestrator.plan().problems:
             yield Finding(f"{source.name}, {problem.where}", MUST, problem.message, "fix the row")
-    except RegistryError as exc:
-        yield Finding("registry", MUST, _first_line(exc), "fix this first, then run doctor again")
     except OdibiError as exc:
-        yield Finding("registry", LOOK, _first_line(exc), "fix this first, then run doctor again")
+        state = MUST if isinstance(exc, RegistryError) else LOOK
+        yield Finding("registry", state, _first_line(exc), "fix this first, then run doctor again")
     finally:
         orchestrator.close()
 

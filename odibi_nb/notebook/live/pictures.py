@@ -73,15 +73,11 @@ class HtmlPicture(Picture):
     Args:
         surface: where to draw.
         cancelling: the way to cancel the run from its picture; None if the picture has none.
-        state_dir: the folder of the run's journal. HTML shows no log during a run.
     """
 
     unfolded = ""
 
-    def __init__(
-        self, surface: Surface, cancelling: Cancelling | None, state_dir: Path | None
-    ) -> None:
-        del state_dir
+    def __init__(self, surface: Surface, cancelling: Cancelling | None) -> None:
         self._surface = surface
         self._cancelling = cancelling
 
@@ -388,6 +384,6 @@ def _fill(widgets: Sequence[Any], texts: Sequence[str]) -> None:
 PICTURES: dict[str, Callable[[Surface, Cancelling | None, Path | None], Picture]] = {
     PLOTLY: lambda *where: WidgetPicture(BestChart(), *where),
     WIDGETS: lambda *where: WidgetPicture(SvgChart(), *where),
-    HTML: HtmlPicture,
+    HTML: lambda surface, cancelling, _no_log: HtmlPicture(surface, cancelling),
 }
 """The pictures by the name of the UI. The console draws ``text``."""
