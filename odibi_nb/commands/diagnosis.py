@@ -37,7 +37,7 @@ from odibi_nb.wiring import (
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.commands.face import Face
@@ -102,7 +102,7 @@ def doctor(
         return migration(arguments)
     rows = [_compute(), *_settings(), *_libraries(), *_bad_pairs(), *_collisions()]
     rows += _guarded("ui", lambda: [_ui(face)])
-    rows += _guarded("project", lambda: list(_project(arguments)))
+    rows += _guarded("project", lambda: _project(arguments))
     rows.sort(key=lambda row: row["state"] != BAD)
     found = Diagnosis(_verdict(rows), COLUMNS, rows, make_frame)
     return _document(found) if arguments.json else found
@@ -140,13 +140,13 @@ def _row(check: str, state: str, value: Any, source: str = "", exit_code: int | 
     return row
 
 
-def _guarded(check: str, look: Callable[[], list[Row]]) -> list[Row]:
+def _guarded(check: str, look: Callable[[], Iterable[Row]]) -> list[Row]:
     try:
-        return look()
-    except ConfigurationError as exc:
-        return [_row(check, BAD, str(exc), exit_code=2)]
+        return [*look()]
     except OdibiError as exc:
-        return [_row(check, BAD, str(exc))]
+        return [
+            _row(check, BAD, str(exc), exit_code=2 if isinstance(exc, ConfigurationError) else 1)
+        ]
 
 
 def _compute() -> Row:

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 MAX_DIFF = 400
 """Maximum number of lines of a diff, because a notebook stores all of them."""
 MAX_LINE = 500
-_SAY = "give --project and --env"
 _COLUMNS = tuple(
     c for c in (*SEED_COLUMNS, *OPTIONAL_COLUMNS) if c not in {"created_at", "updated_at"}
 )
@@ -191,11 +190,8 @@ def _merged(row: Row, existing: dict[str, Row], orchestrator: GenericProjectOrch
     merged = {**defaults, **existing.get(str(given["transformation_id"]), {}), **given}
     place = (str(merged["project"]).casefold(), merged["environment"])
     if place != (orchestrator.project.casefold(), orchestrator.env):
-        name = given["transformation_id"]
-        raise ConfigurationError(
-            BODY,
-            [f"row {name!r} belongs to {merged['project']!r}, env {merged['environment']}: {_SAY}"],
-        )
+        whose = f"{merged['project']!r}, env {merged['environment']}: give --project and --env"
+        raise ConfigurationError(BODY, [f"row {given['transformation_id']!r} belongs to {whose}"])
     return merged
 
 

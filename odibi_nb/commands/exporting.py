@@ -42,8 +42,7 @@ class ExportReport:
     def __str__(self) -> str:
         return "\n".join(self.lines)
 
-    def __repr__(self) -> str:
-        return str(self)
+    __repr__ = __str__
 
 
 def export(arguments: argparse.Namespace, face: Face) -> ExportReport:

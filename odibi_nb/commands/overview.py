@@ -166,33 +166,32 @@ def compare(arguments: argparse.Namespace, face: Face) -> RunComparison:
 def cancel(arguments: argparse.Namespace, face: Face) -> str:
     """Cancel a run in progress. A second request blocks writes; a third abandons running rows."""
     del face
-    running = folders_going_on(arguments)
-    if elsewhere := _cancelled_elsewhere(arguments, [folder.name for folder in running]):
+    chosen = folders_going_on(arguments)
+    names = [folder.name for folder in chosen]
+    if elsewhere := _cancelled_elsewhere(arguments, names):
         return elsewhere
     if arguments.run_id:
-        chosen = [folder for folder in running if folder.name == arguments.run_id]
+        chosen = [folder for folder in chosen if folder.name == arguments.run_id]
         if not chosen:
-            names = [folder.name for folder in running]
-            hint = (
-                did_you_mean(arguments.run_id, names) or f"; running: {', '.join(names) or 'none'}"
-            )
+            listed = f"; running: {', '.join(names) or 'none'}"
+            hint = did_you_mean(arguments.run_id, names) or listed
             raise ConfigurationError("cancel", [f"run {arguments.run_id!r} is not running{hint}"])
-    else:
-        chosen = running
     if not chosen:
         raise ConfigurationError("cancel", ["nothing is running"])
     if len(chosen) > 1:
         run_names = ", ".join(folder.name for folder in chosen)
         raise ConfigurationError("cancel", [f"name the run: {run_names}"])
-    if arguments.transformation:
-        _check_transformation(chosen[0], arguments.transformation)
-    journal.request_cancel(chosen[0], arguments.transformation or "")
-    if chosen[0] not in journal.live_runs(chosen[0].parent.parent):
-        raise ConfigurationError("cancel", [f"run {chosen[0].name} has ended already"])
-    target = (
-        f"transformation {arguments.transformation} of run" if arguments.transformation else "run"
-    )
-    return f"asked {target} {chosen[0].name} to end"
+    run, row = chosen[0], arguments.transformation or ""
+    if row:
+        _check_transformation(run, row)
+    journal.request_cancel(run, row)
+    if run not in journal.live_runs(run.parent.parent):
+        raise ConfigurationError("cancel", [f"run {run.name} has ended already"])
+    return f"asked {_target(row)} {run.name} to end"
+
+
+def _target(row: str) -> str:
+    return f"transformation {row} of run" if row else "run"
 
 
 def _cancelled_elsewhere(arguments: argparse.Namespace, here: list[str]) -> str:
@@ -206,10 +205,9 @@ def _cancelled_elsewhere(arguments: argparse.Namespace, here: list[str]) -> str:
         raise ConfigurationError("cancel", [f"name the run: {names}"])
     for run in away:
         if run.cancel(row):
-            what = f"transformation {row} of run" if row else "run"
             return (
-                f"asked {what} {run.run_id} on {run.owner.host} to end: it checks for requests every "
-                f"{BEAT_SECONDS:g} s"
+                f"asked {_target(row)} {run.run_id} on {run.owner.host} to end: it checks for "
+                f"requests every {BEAT_SECONDS:g} s"
             )
     return ""
 

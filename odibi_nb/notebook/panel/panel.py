@@ -255,10 +255,8 @@ class RunPanel:
                 rows = rows_of(orchestrator)
             html, status_text = plan_html(plan, in_panel=True), _plan_text(plan)
         except Exception as exc:  # noqa: BLE001  otherwise the error would be lost
-            html, status_text = (
-                error_html(f"{choices.name} cannot be planned", _why(exc)),
-                "No plan.",
-            )
+            html = error_html(f"{choices.name} cannot be planned", _why(exc))
+            status_text = "No plan."
         with self._lock:
             if number != self._plans:
                 return  # the user has started another preview

@@ -158,14 +158,8 @@ class RowChooser:
         self._changed()
 
     def _on_add(self, _button: Any) -> None:
-        with self._lock:
-            self.chosen = tuple(value for _, value in self.only.options)
-            self._fill()
-        self._changed()
+        self.choose(value for _, value in self.only.options)
 
     def _on_clear(self, _button: Any) -> None:
         if self._rows:
-            with self._lock:
-                self.chosen = ()
-                self._fill()
-            self._changed()
+            self.choose(())

@@ -41,7 +41,7 @@ class PanelTabs(View):
         summary: the head of the run, above all tabs.
     """
 
-    def __init__(self, toggle: Callable[[int], None] = lambda _number: None) -> None:
+    def __init__(self, toggle: Callable[[int], None]) -> None:
         import ipywidgets as w
 
         self.preview = w.HTML(
