@@ -147,8 +147,7 @@ def _commits(
 
 def _commit_notes(commits: Sequence[TableCommit], version: int) -> tuple[str, ...]:
     """Return a line about the commit, if its author is known."""
-    found = [commit for commit in commits if commit.version == version]
-    return tuple(f"v{version}: {_commit_text(commit)}" for commit in found)
+    return tuple(f"v{version}: {_commit_text(c)}" for c in commits if c.version == version)
 
 
 def _commit_text(commit: TableCommit) -> str:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.commands.face import Face
-    from odibi_nb.core.protocols import Row
+    from odibi_nb.core.protocols import EditableRegistry, Row
     from odibi_nb.sources.upsert import Changes
 
 MAX_DIFF = 400
@@ -43,6 +43,14 @@ MAX_LINE = 500
 _COLUMNS = tuple(
     c for c in (*SEED_COLUMNS, *OPTIONAL_COLUMNS) if c not in {"created_at", "updated_at"}
 )
+
+
+def open_registry(
+    arguments: argparse.Namespace,
+) -> tuple[GenericProjectOrchestrator, EditableRegistry]:
+    """Open the requested project, and the registry of its environment."""
+    orchestrator = open_project(arguments)
+    return orchestrator, editable_registry(orchestrator.place())
 
 
 def register(arguments: argparse.Namespace, face: Face) -> RegistryEdit:
@@ -119,14 +127,13 @@ def _decoded(body: str) -> list[Row]:
 
 def delete(arguments: argparse.Namespace, face: Face) -> RegistryEdit:
     """Delete rows of the project and environment, after a diff and a confirmation."""
-    orchestrator = open_project(arguments)
-    source = editable_registry(orchestrator.place())
+    orchestrator, source = open_registry(arguments)
     read = source.export(orchestrator.project, orchestrator.env)
     ids = [*dict.fromkeys(arguments.ids)]
     _check_known(ids, [str(row_id(row)) for row in read], source.name)
     deleted_rows = tuple(row for row in read if str(row_id(row)) in ids)
     change = Edit(read=tuple(read), delete=deleted_rows)
-    edit = edit_of(source.change(change, write=False), _where(orchestrator, source.name))
+    edit = edit_of(source.change(change, write=False), title_of(orchestrator, source))
     if not arguments.yes:
         face.say(repr(edit))
     if orchestrator.config.protected:
@@ -154,8 +161,7 @@ def confirm_deletion(face: Face, edit: RegistryEdit) -> None:
 def _edited(
     arguments: argparse.Namespace, face: Face, rows: list[Row], *, known_only: bool = False
 ) -> RegistryEdit:
-    orchestrator = open_project(arguments)
-    source = editable_registry(orchestrator.place())
+    orchestrator, source = open_registry(arguments)
     read = source.export(orchestrator.project, orchestrator.env)
     existing = {str(row_id(row)): _plain(row) for row in read}
     new_rows = [_merged(row, existing, orchestrator) for row in rows]
@@ -169,7 +175,7 @@ def _edited(
         for whole, given in zip(new_rows, map(_plain, rows), strict=True)
     ]
     change = Edit(rows=tuple(stated), read=tuple(read))
-    edit = edit_of(source.change(change, write=False), _where(orchestrator, source.name))
+    edit = edit_of(source.change(change, write=False), title_of(orchestrator, source))
     if not edit.changes:
         return edit
     if orchestrator.config.protected and not arguments.yes:
@@ -179,8 +185,9 @@ def _edited(
     return edit
 
 
-def _where(orchestrator: GenericProjectOrchestrator, source: str) -> str:
-    return f"{orchestrator.project} · env {orchestrator.env} · {source}"
+def title_of(orchestrator: GenericProjectOrchestrator, source: EditableRegistry) -> str:
+    """Return project, environment and registry in one line."""
+    return f"{orchestrator.project} · env {orchestrator.env} · {source.name}"
 
 
 def _merged(row: Row, existing: dict[str, Row], orchestrator: GenericProjectOrchestrator) -> Row:

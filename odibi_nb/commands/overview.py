@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.commands.opening import found_manifests, open_in, opened
 from odibi_nb.commands.watching import folders_going_on, runs_away
 from odibi_nb.core.model.events import Status
 from odibi_nb.core.model.log_columns import PROVENANCE_COLUMNS, RECORD_COLUMNS, RUN_COLUMNS
+from odibi_nb.core.model.manifest import shown_path
 from odibi_nb.core.runlog import journal
 from odibi_nb.core.runlog.compare_runs import COLUMNS, compare_runs
 from odibi_nb.core.runlog.history import past_attempts, past_runs
@@ -26,6 +26,7 @@ from odibi_nb.wiring import make_frame
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.commands.face import Face
@@ -73,7 +74,7 @@ def _project_row(manifest: ProjectManifest, *, look: bool) -> dict[str, Any]:
         "layers": ", ".join(manifest.layer_order),
         "last run": last.get("start_time"),
         "status": f"{last['status']} ({last['env']})" if last else None,
-        "manifest": _here(manifest.path),
+        "manifest": shown_path(manifest.path),
     }
 
 
@@ -83,15 +84,6 @@ def _last_run(manifest: ProjectManifest, env: str) -> dict[str, Any]:
     with closing(open_in(manifest, env)) as orchestrator:
         runs = past_runs(orchestrator.sinks(), 1, manifest.project, env)
     return runs[0] if runs else {}
-
-
-def _here(path: Path | None) -> str:
-    if path is None:
-        return ""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
 
 
 def history(arguments: argparse.Namespace, face: Face) -> Records | HistoryDocument:
