@@ -112,7 +112,7 @@ def build_parser(prog: str = "odibi") -> CommandParser:
     cancel = _command(
         commands, "cancel", "end a run, here or in another process", "overview:cancel"
     )
-    cancel.add_argument("run_id", nargs="?", metavar="RUN_ID", help="id of the run (the only one)")
+    _add_run_id(cancel, "id of the run (the only one)", default=None)
     cancel.add_argument("--transformation", metavar="ID", help="end only this transformation")
     _add_project_option(cancel, "the run's project")
     _add_manifest(cancel)
@@ -167,8 +167,8 @@ def _add_project_option(parser: Any, text: str = "name of the project") -> None:
     )
 
 
-def _add_run_id(parser: Any, text: str) -> None:
-    parser.add_argument("run_id", nargs="?", default="last", metavar="RUN_ID", help=text)
+def _add_run_id(parser: Any, text: str, name: str = "run_id", default: str | None = "last") -> None:
+    parser.add_argument(name, nargs="?", default=default, metavar="RUN_ID", help=text)
 
 
 def _add_only(parser: Any) -> None:
@@ -266,19 +266,9 @@ def _add_rollback(commands: Any) -> None:
 def _add_compare(commands: Any) -> None:
     text = "compare two runs: status, seconds, rows, and changes of the configuration"
     compare = _command(commands, "compare", text, "overview:compare")
-    compare.add_argument(
-        "run_a",
-        nargs="?",
-        metavar="RUN_ID",
-        help="id of the earlier run (the run before the later one)",
-    )
-    compare.add_argument(
-        "run_b",
-        nargs="?",
-        default="last",
-        metavar="RUN_ID",
-        help="id of the later run (the newest)",
-    )
+    text = "id of the earlier run (the run before the later one)"
+    _add_run_id(compare, text, "run_a", default=None)
+    _add_run_id(compare, "id of the later run (the newest)", "run_b")
     _add_place(compare, "the runs' project")
 
 

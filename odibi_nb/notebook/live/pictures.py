@@ -202,7 +202,7 @@ class WidgetPicture(Picture):
 
     def _paint_head(self, snapshot: RunSnapshot) -> None:
         heard = self._button is not None and self._button.update(snapshot)
-        if self._button is not None and (heard or self._button.heard):
+        if self._button is not None and self._button.heard:
             name = self._summary[0]
             self._head.children = (name, *([self._button.widget] if heard else []))
         hint = "" if heard else _hint(self._cancelling, snapshot)
