@@ -78,23 +78,21 @@ def make_engine(name: str, place: Place) -> TableEngine:
     Raises:
         EngineNotAvailableError: if a library that it needs is not installed.
     """
+    engine: PandasEngine | PandasOnSpark | SparkEngine
     if name == "spark":
-        spark = _spark_engine(place)
-        spark.location_options = _location_options(place)
-        return spark
-    if catalog_of(place) is not None:
+        engine = _spark_engine(place)
+    elif catalog_of(place) is not None:
         check_installed("the pandas engine", "pandas", "pandas", "pyarrow")
         from odibi_nb.engines.pandas.on_spark import PandasOnSpark
 
-        on_spark = PandasOnSpark(_spark_engine(place))
-        on_spark.location_options = _location_options(place)
-        return on_spark
-    check_installed("the pandas engine", "pandas", "pandas", "pyarrow", "deltalake")
-    from odibi_nb.engines.pandas.engine import PandasEngine
+        engine = PandasOnSpark(_spark_engine(place))
+    else:
+        check_installed("the pandas engine", "pandas", "pandas", "pyarrow", "deltalake")
+        from odibi_nb.engines.pandas.engine import PandasEngine
 
-    engine = PandasEngine(lake_root(place), place.config.storage_options)
+        engine = PandasEngine(lake_root(place), place.config.storage_options)
+        engine.limits = _query_limits()
     engine.location_options = _location_options(place)
-    engine.limits = _query_limits()
     return engine
 
 

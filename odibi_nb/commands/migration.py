@@ -127,10 +127,11 @@ def _in_manifest(manifest: ProjectManifest) -> Iterator[Finding]:
 
 
 def _in_files(home: Path) -> Iterator[Finding]:
+    readers = {".py": _in_code, ".ipynb": _in_notebook, ".sql": _in_text}
     for path in sorted(home.rglob("*")):
         if _LEFT_OUT.intersection(path.relative_to(home).parts[:-1]) or not path.is_file():
             continue
-        if path.suffix not in {".py", ".ipynb", ".sql"} or path.stat().st_size > MAX_BYTES:
+        if path.suffix not in readers or path.stat().st_size > MAX_BYTES:
             continue
         shown = shown_path(path.resolve())
         try:
@@ -138,12 +139,7 @@ def _in_files(home: Path) -> Iterator[Finding]:
         except (OSError, UnicodeDecodeError) as exc:
             yield Finding(shown, LOOK, f"cannot be read: {exc}", "look at it")
             continue
-        if path.suffix == ".ipynb":
-            yield from _in_notebook(text, shown)
-        elif path.suffix == ".sql":
-            yield from _in_text(text, shown)
-        else:
-            yield from _in_code(text, shown)
+        yield from readers[path.suffix](text, shown)
 
 
 def _in_notebook(text: str, shown: str) -> Iterator[Finding]:

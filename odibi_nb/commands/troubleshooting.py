@@ -13,7 +13,7 @@ from odibi_nb.core.model.events import Status
 from odibi_nb.core.protocols import Portion
 from odibi_nb.core.rehearsal.past_attempts import attempt_in
 from odibi_nb.core.runlog.attempt_logs import known_ids, last_failed, newest_attempts
-from odibi_nb.core.runlog.history import past_attempts, past_runs
+from odibi_nb.core.runlog.history import LAST, past_attempts, past_runs
 from odibi_nb.core.running.failure_frames import frames_of, headline
 from odibi_nb.core.running.failure_place import place_of
 from odibi_nb.core.running.held_memory import held_bytes, size_text
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from odibi_nb.debugging import LoadedTransformation
     from odibi_nb.views.inspect.trial import Trial
 
-LAST = "last"
 LOG_LINES = 40
 FOLLOW_SECONDS = 0.3
 RUNS_LOOKED_AT = 50
@@ -126,12 +125,8 @@ def forget_failures() -> str:
 def kept_failure(arguments: argparse.Namespace) -> Failure | None:
     """Return the newest failure in this process that matches the arguments; None without one."""
     for failure in FAILURES.newest_first():
-        if arguments.project not in {None, failure.project} or arguments.env not in {
-            None,
-            failure.env,
-        }:
-            continue
-        if arguments.id in {LAST, failure.transformation_id}:
+        here = arguments.project in {None, failure.project} and arguments.env in {None, failure.env}
+        if here and arguments.id in {LAST, failure.transformation_id}:
             return failure
     return None
 
