@@ -25,7 +25,6 @@ from odibi_nb.commands.scaffold_files import (
 )
 from odibi_nb.core.model.manifest import ProjectManifest, folder_name, manifest_paths
 from odibi_nb.errors import ConfigurationError, ManifestError
-from odibi_nb.export.airflow import in_docstring
 from odibi_nb.settings import load_settings
 from odibi_nb.version import __version__
 
@@ -46,7 +45,7 @@ def init(arguments: argparse.Namespace, face: Face) -> str:
     """Create the project ``projects/NAME`` with three registry rows. Existing files stay as they are."""
     name = _checked_name(arguments.name)
     home = _free_place(name)
-    shown = in_docstring(name)
+    shown = _line(name)
     words = ["run", *(["--"] if name.startswith("-") else []), name]
     files = {
         home / "README.md": readme(shown, shlex.join(words), f"{home.name}.ipynb"),
@@ -201,3 +200,8 @@ def _notebook(name: str) -> dict[str, Any]:
 
 def _json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def _line(name: str) -> str:
+    """Return the name in a form that is safe inside a docstring."""
+    return " ".join(name.replace("\\", " ").replace('"', "'").split())

@@ -61,7 +61,7 @@ def airflow_files(request: ExportRequest) -> list[ExportedFile]:
     slug = folder_name(manifest.project)
     folder = request.out or manifest.folder / "dags"
     body = _HEAD.format(
-        project=in_docstring(manifest.project),
+        project=_docstring(manifest.project),
         folder=_place_of(manifest.folder, folder),
         dag_id=f"odibi_{slug}_{folder_name(request.env)}",
         description=manifest.description or f"odibi_nb: {manifest.project}",
@@ -102,6 +102,5 @@ def _place_of(project: Path, dags: Path) -> str:
     return f"Path({str(project)!r})"
 
 
-def in_docstring(text: str) -> str:
-    """Return *text* in one line that is safe inside a docstring."""
+def _docstring(text: str) -> str:
     return " ".join(text.replace("\\", " ").replace('"', "'").split())
