@@ -236,8 +236,7 @@ def _check(orchestrator: GenericProjectOrchestrator, new_rows: list[Row], where:
     new = {str(row_id(row)): row for row in new_rows}
 
     def changed(rows: list[Row]) -> list[Row]:
-        kept = [row for row in rows if row_id(row) not in new]
-        return [*kept, *new.values()]
+        return [*(row for row in rows if row_id(row) not in new), *new.values()]
 
     after = orchestrator.plan_changed(changed)
     try:

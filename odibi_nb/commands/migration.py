@@ -75,8 +75,7 @@ class MigrationReport(Records):
 def migration(arguments: argparse.Namespace) -> MigrationReport:
     """List the places of a project that need a change. Reads files and the registry, and writes nothing."""
     manifest = _manifest(arguments)
-    home = manifest.folder
-    found = [*_in_manifest(manifest), *_in_files(home)]
+    found = [*_in_manifest(manifest), *_in_files(manifest.folder)]
     found += _in_registry(arguments, manifest)
     must = sum(finding.state == MUST for finding in found)
     places = f"{counted(must, 'place')} to change, {counted(len(found) - must, 'place')} to look at"
