@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import io
 import os
-import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.commands import CommandHelp, Face, execute, parse
+from odibi_nb.commands.face import in_a_shell, text_views
 from odibi_nb.core.text.terminal_text import readable
 from odibi_nb.errors import ConfigurationError, OdibiError, RunLockedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from odibi_nb.core.protocols import View
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -45,21 +43,15 @@ def _import_from_here() -> None:
 def _done(words: Sequence[str] | None) -> int:
     try:
         arguments = parse(sys.argv[1:] if words is None else words)
-        return _shown(
-            execute(arguments, Face(views=_views, ask=_ask if sys.stdin.isatty() else None))
-        )
+        face = Face(views=text_views, ask=_ask if sys.stdin.isatty() else None)
+        return _shown(execute(arguments, face))
     except CommandHelp as help_text:
         print(help_text)
         return 0
-    except RunLockedError as exc:
-        print(readable(f"odibi: {_refusal(exc)}"), file=sys.stderr)
-        return 2
-    except ConfigurationError as exc:
-        print(readable(f"odibi: {exc}"), file=sys.stderr)
-        return 2
     except OdibiError as exc:
-        print(readable(f"odibi: {exc}"), file=sys.stderr)
-        return 1
+        text = _refusal(exc) if isinstance(exc, RunLockedError) else str(exc)
+        print(readable(f"odibi: {text}"), file=sys.stderr)
+        return 2 if isinstance(exc, ConfigurationError) else 1
     except KeyboardInterrupt:
         print("odibi: interrupted", file=sys.stderr)
         return 130
@@ -71,18 +63,7 @@ def _refusal(refusal: RunLockedError) -> str:
         return str(refusal)
     from odibi_nb.views.run.other_run import OtherRun
 
-    again = f"{shlex.join(['odibi', *sys.argv[1:]])} --force"
-    return str(OtherRun.of(refusal, lambda words: shlex.join(["odibi", *words]), again))
-
-
-def _views(ui: str, log_level: str | None) -> tuple[Sequence[View], str]:
-    """Return the views and the console's level. Without *log_level*, the view is a throttled console."""
-    del ui
-    if log_level is not None:
-        return (), log_level
-    from odibi_nb.views.run.console import ThrottledConsole
-
-    return (ThrottledConsole("INFO"),), "CRITICAL"
+    return str(OtherRun.of(refusal, in_a_shell, f"{in_a_shell(sys.argv[1:])} --force"))
 
 
 def _ask(question: str) -> str:

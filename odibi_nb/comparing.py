@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
 from odibi_nb.core.model.tables import TableName, table_key
 from odibi_nb.core.model.transformation import parse_row
@@ -95,7 +95,6 @@ def _versions(project: Orchestrator, what: What, runs: Sequence[str]) -> Diff:
     newest = engine.versions([table]).get(table.key)
     if newest is None:
         _raise_for_missing(project, table, runs)
-    assert newest is not None
     for version in [v for _, v in marked if v is not None and v > newest.version]:
         raise DataError(f"{table} has no version {version}: its newest is {newest.version}")
     notes: tuple[str, ...] = ()
@@ -130,7 +129,7 @@ def _marked(word: str) -> tuple[TableName, int | None]:
         raise ConfigurationError(word, [f"is neither a run nor a table: {exc}"]) from exc
 
 
-def _raise_for_missing(project: Orchestrator, table: TableName, runs: Sequence[str]) -> None:
+def _raise_for_missing(project: Orchestrator, table: TableName, runs: Sequence[str]) -> NoReturn:
     hint = did_you_mean(str(table), [LAST, *runs])
     if len(table.parts) == 1 and (hint or table.parts[0][:1].isdigit()):
         where = f"{project.project} · env {project.env}"
@@ -148,8 +147,7 @@ def _commits(
 
 def _commit_notes(commits: Sequence[TableCommit], version: int) -> tuple[str, ...]:
     """Return a line about the commit, if its author is known."""
-    found = [commit for commit in commits if commit.version == version]
-    return tuple(f"v{version}: {_commit_text(commit)}" for commit in found)
+    return tuple(f"v{version}: {_commit_text(c)}" for c in commits if c.version == version)
 
 
 def _commit_text(commit: TableCommit) -> str:

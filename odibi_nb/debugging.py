@@ -166,18 +166,13 @@ def try_transformation(
         DataError: if an input is missing, or a table cannot take the captured rows.
         ConfigurationError: if the cell cannot be used, or both *write* and *portion* are given.
     """
-    if write and portion:
-        raise ConfigurationError(
-            transformation_id,
-            [
-                "the result of a part of the inputs would replace the whole table: nothing is written"
-            ],
+    if write and (portion or run is not None):
+        harm = (
+            "a part of the inputs would replace the whole table"
+            if portion
+            else "old inputs would replace the result of the newest"
         )
-    if write and run is not None:
-        message = (
-            "the result of old inputs would replace the result of the newest: nothing is written"
-        )
-        raise ConfigurationError(transformation_id, [message])
+        raise ConfigurationError(transformation_id, [f"the result of {harm}: nothing is written"])
     if not write:
         past = None if run is None else attempt_in(project, transformation_id, run)
         return _tried(project, transformation_id, cell, portion, past=past)

@@ -31,10 +31,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.concatenation import (
-    one_after_the_other,
-    one_after_the_other_on_spark,
-)
+from odibi_nb.concatenation import one_after_the_other, one_after_the_other_on_spark
 from odibi_nb.core.model.engine import Engine
 from odibi_nb.core.model.provenance import ConnectionRead
 from odibi_nb.core.model.readable_places import URL_REFUSAL
@@ -48,7 +45,7 @@ from odibi_nb.core.text.sql_text import backticked
 from odibi_nb.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from odibi_nb.core.running.context import ExecutionContext
 
@@ -219,9 +216,8 @@ def _checked(
 
 def _together(frames: Sequence[Any], context: ExecutionContext) -> Any:
     """Concatenate *frames*, and match their columns by name."""
-    first, *others = frames
-    if not others:
-        return first
+    if len(frames) == 1:
+        return frames[0]
     if context.engine is Engine.SPARK:
         return one_after_the_other_on_spark(frames)
     return one_after_the_other(frames)
@@ -243,14 +239,8 @@ def _shaped(function: str, frame: Any, given: Constants, context: ExecutionConte
             raise DataError(f"{function}: add would replace the column {name!r}")
         if not isinstance(value, (str, int, float, bool, type(None))):
             raise DataError(f"{function}: add gives {name!r} {value!r:.60}, which is not one value")
-    steps = _spark_steps() if context.engine is Engine.SPARK else _pandas_steps()
-    relabel, select, constant = steps
-    if rename:
-        frame = relabel(frame, renamed)
-    if keep is not None:
-        frame = select(frame, keep)
-    for name, value in add.items():
-        frame = constant(frame, name, value)
+    change = _changed_on_spark if context.engine is Engine.SPARK else _changed_on_pandas
+    frame = change(frame, renamed if rename else None, keep, add)
     problems = [*_name_problems(list(frame.columns))]
     if context.engine is Engine.PANDAS and not problems:
         problems = [*_value_problems(frame, in_query=function == "load_sql")]
@@ -319,8 +309,7 @@ def _mixture(values: Any) -> str | None:
     if len(groups) > 1:
         shown = ", ".join(f"{value!r:.40}" for value in groups.values())
         return f"mixes {' and '.join(groups)} ({shown})"
-    large = int in samples and float in samples and _largest(values) > _EXACT_IN_FLOAT
-    if large:
+    if int in samples and float in samples and _largest(values) > _EXACT_IN_FLOAT:
         return f"holds {_largest(values)} and fractions: as a float it would be rounded"
     number = samples.get(float)
     if Decimal in samples and number is not None and number == number:  # noqa: PLR0124
@@ -393,35 +382,35 @@ def _check_known(function: str, parameter: str, given: Any, names: Sequence[str]
             raise DataError(f"{function}: {parameter} names the unknown column {name!r}{hint:.300}")
 
 
-def _pandas_steps() -> tuple[Callable[..., Any], ...]:
-    """Return functions that rename all columns, select columns, and add a constant column."""
-
-    def constant(frame: Any, name: str, value: Any) -> Any:
+def _changed_on_pandas(
+    frame: Any, renamed: Sequence[str] | None, keep: list[str] | None, add: Mapping[str, Any]
+) -> Any:
+    """Rename all columns, select columns, and add columns with constant values."""
+    if renamed is not None:
+        frame = frame.set_axis(renamed, axis=1)
+    if keep is not None:
+        frame = frame[keep].copy(deep=False)
+    for name, value in add.items():
         frame[name] = value
-        return frame
-
-    return (
-        lambda frame, names: frame.set_axis(names, axis=1),
-        lambda frame, names: frame[names].copy(deep=False),
-        constant,
-    )
+    return frame
 
 
-def _spark_steps() -> tuple[Callable[..., Any], ...]:
-    """Return the functions of `_pandas_steps`, for Spark."""
+def _changed_on_spark(
+    frame: Any, renamed: Sequence[str] | None, keep: list[str] | None, add: Mapping[str, Any]
+) -> Any:
+    """Do the same as `_changed_on_pandas`, with a Spark frame."""
     from pyspark.sql import functions as sf
 
-    def constant(frame: Any, name: str, value: Any) -> Any:
+    if renamed is not None:
+        frame = frame.toDF(*renamed)
+    if keep is not None:
+        frame = frame.select(*map(backticked, keep))
+    for name, value in add.items():
         # The same types as in a table that pandas writes.
         kind = {type(None): "string", int: "bigint"}.get(type(value))
         column = sf.lit(value)
-        return frame.withColumn(name, column if kind is None else column.cast(kind))
-
-    return (
-        lambda frame, names: frame.toDF(*names),
-        lambda frame, names: frame.select(*map(backticked, names)),
-        constant,
-    )
+        frame = frame.withColumn(name, column if kind is None else column.cast(kind))
+    return frame
 
 
 def _url(given: Constants, context: ExecutionContext) -> str:

@@ -78,23 +78,21 @@ def make_engine(name: str, place: Place) -> TableEngine:
     Raises:
         EngineNotAvailableError: if a library that it needs is not installed.
     """
+    engine: PandasEngine | PandasOnSpark | SparkEngine
     if name == "spark":
-        spark = _spark_engine(place)
-        spark.location_options = _location_options(place)
-        return spark
-    if catalog_of(place) is not None:
+        engine = _spark_engine(place)
+    elif catalog_of(place) is not None:
         check_installed("the pandas engine", "pandas", "pandas", "pyarrow")
         from odibi_nb.engines.pandas.on_spark import PandasOnSpark
 
-        on_spark = PandasOnSpark(_spark_engine(place))
-        on_spark.location_options = _location_options(place)
-        return on_spark
-    check_installed("the pandas engine", "pandas", "pandas", "pyarrow", "deltalake")
-    from odibi_nb.engines.pandas.engine import PandasEngine
+        engine = PandasOnSpark(_spark_engine(place))
+    else:
+        check_installed("the pandas engine", "pandas", "pandas", "pyarrow", "deltalake")
+        from odibi_nb.engines.pandas.engine import PandasEngine
 
-    engine = PandasEngine(lake_root(place), place.config.storage_options)
+        engine = PandasEngine(lake_root(place), place.config.storage_options)
+        engine.limits = _query_limits()
     engine.location_options = _location_options(place)
-    engine.limits = _query_limits()
     return engine
 
 
@@ -177,10 +175,15 @@ def _registry_table(place: Place) -> list[TableName]:
     name = f"{config.schema}.{config.table}" if config.schema else config.table
     found = _table_named(name)
     if not found:
-        where = f"$.environments.{place.env}.registry"
         message = f"has no 'url', and {name!r} is not a table of the lake: expected 'schema.table'"
-        raise ManifestError(str(place.manifest.path or "manifest"), [Problem(where, message)])
+        raise _refused(place, "registry", message)
     return found
+
+
+def _refused(place: Place, key: str, message: str) -> ManifestError:
+    """Return the error that the environment's *key* cannot be used."""
+    where = f"$.environments.{place.env}.{key}"
+    return ManifestError(str(place.manifest.path or "manifest"), [Problem(where, message)])
 
 
 def _table_named(name: str) -> list[TableName]:
@@ -318,13 +321,13 @@ def editable_registry(place: Place, *, through_spark: bool = False) -> EditableR
     """
     config = place.config.registry
     if config is None:
-        where = Problem(
-            f"$.environments.{place.env}.registry",
+        raise _refused(
+            place,
+            "registry",
             "is not set: give a file such as 'registry.json', an SQLAlchemy URL such as "
             "'sqlite:///registry.db', a table of the lake such as 'config_driven.TransformationRegistry', or "
             "pass auth_provider",
         )
-        raise ManifestError(str(place.manifest.path or "manifest"), [where])
     files = _registry_files(place)
     if files is not None:
         return files
@@ -371,8 +374,7 @@ def read_table_beside_registry(place: Place, name: str) -> list[Row]:
         url = (config.url if isinstance(config, RegistryConfig) else config) or ""
     if _registry_files(place) is not None and "://" not in url:
         message = f"is a file; give {name!r} with its database: 'URL#{name}'"
-        where = Problem(f"$.environments.{place.env}.registry", message)
-        raise ManifestError(str(place.manifest.path or "manifest"), [where])
+        raise _refused(place, "registry", message)
     if "://" in url:
         return _all_rows(_table_of_database(place, url, table))
     parsed = TableName.parse(table)
@@ -418,9 +420,8 @@ def _csv_log(place: Place, path: str) -> BaseLogSink:
     from odibi_nb.sinks.csv import CsvLogSink
 
     if "://" in path:
-        where = f"$.environments.{place.env}.log_csv"
         message = f"must be a file on this machine, found {redact_url(path)!r}"
-        raise ManifestError(str(place.manifest.path or "manifest"), [Problem(where, message)])
+        raise _refused(place, "log_csv", message)
     return CsvLogSink(place.manifest.folder / path)
 
 

@@ -26,7 +26,7 @@ YES = frozenset({"y", "yes"})
 
 def apply(arguments: argparse.Namespace, face: Face) -> str:
     """Write a tried function into the project's module: the last tried version, or the version in a file."""
-    orchestrator = open_project(arguments, log_level="ERROR")
+    orchestrator = open_project(arguments)
     where, folder = f"apply {arguments.id}", orchestrator.manifest.folder
     edit = (
         _edit_from(orchestrator, arguments.id, Path(arguments.source), where)

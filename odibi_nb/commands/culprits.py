@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from odibi_nb.commands.opening import open_project
+from odibi_nb.commands.opening import opened
 from odibi_nb.core.rehearsal import bisection
 from odibi_nb.core.rehearsal.causes import causes_of
 from odibi_nb.views.inspect.bisection import BisectionView
@@ -20,19 +20,13 @@ if TYPE_CHECKING:
 
 def why(arguments: argparse.Namespace, face: Face) -> CausesView | WhyDocument:
     """Compare a transformation's last success with its failure, or two runs."""
-    orchestrator = open_project(arguments, log_level="ERROR")
-    try:
+    with opened(arguments) as orchestrator:
         found = causes_of(orchestrator, arguments.id, arguments.run or ())
-    finally:
-        orchestrator.close()
     view = CausesView(found, make_frame, face.spell(["bisect", arguments.id]))
     return view.document() if arguments.json else view
 
 
 def bisect(arguments: argparse.Namespace, face: Face) -> BisectionView:
     """Replay a transformation on versions of its inputs until the commit that broke it is found."""
-    orchestrator = open_project(arguments, log_level="ERROR")
-    try:
+    with opened(arguments) as orchestrator:
         return BisectionView(bisection.bisect(orchestrator, arguments.id, face.say), make_frame)
-    finally:
-        orchestrator.close()

@@ -13,7 +13,7 @@ from odibi_nb.commands.opening import (
     DEFAULT_ENV,
     environment_setting,
     open_manifest,
-    open_project,
+    opened,
 )
 from odibi_nb.core.model.options import RunOptions
 from odibi_nb.core.model.tables import redact_url
@@ -37,7 +37,7 @@ from odibi_nb.wiring import (
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.commands.face import Face
@@ -59,20 +59,20 @@ LIBRARIES = (
     "plotly",
     "pyspark",
 )
-DEFAULTS: dict[str, Callable[[], Any]] = {
-    "project": lambda: "(the only one found from here)",
-    "env": lambda: f"(the manifest's default_env, else {DEFAULT_ENV})",
-    "engine": lambda: f"(the environment's, else {DEFAULT_ENGINE})",
-    "max_workers": lambda: "(the number of CPUs, on Spark at least 4)",
-    "log_level": lambda: "WARNING",
-    "on_error": lambda: RunOptions().on_error,
-    "schedule": lambda: RunOptions().schedule,
-    "ui": lambda: "auto",
-    "state_dir": lambda: "(.odibi beside the manifest; on Databricks on the driver's disk)",
-    "project_dirs": tuple,
-    "save_logs": lambda: False,
-    "query_memory_mb": lambda: "(a quarter of the machine's memory)",
-    "query_threads": lambda: "(one per CPU)",
+DEFAULTS: dict[str, Any] = {
+    "project": "(the only one found from here)",
+    "env": f"(the manifest's default_env, else {DEFAULT_ENV})",
+    "engine": f"(the environment's, else {DEFAULT_ENGINE})",
+    "max_workers": "(the number of CPUs, on Spark at least 4)",
+    "log_level": "WARNING",
+    "on_error": RunOptions().on_error,
+    "schedule": RunOptions().schedule,
+    "ui": "auto",
+    "state_dir": "(.odibi beside the manifest; on Databricks on the driver's disk)",
+    "project_dirs": (),
+    "save_logs": False,
+    "query_memory_mb": "(a quarter of the machine's memory)",
+    "query_threads": "(one per CPU)",
 }
 """Default values of settings, as the report shows them."""
 _LAB_WIDGETS = {"7": "1", "8": "3"}
@@ -102,7 +102,7 @@ def doctor(
         return migration(arguments)
     rows = [_compute(), *_settings(), *_libraries(), *_bad_pairs(), *_collisions()]
     rows += _guarded("ui", lambda: [_ui(face)])
-    rows += _guarded("project", lambda: list(_project(arguments)))
+    rows += _guarded("project", lambda: _project(arguments))
     rows.sort(key=lambda row: row["state"] != BAD)
     found = Diagnosis(_verdict(rows), COLUMNS, rows, make_frame)
     return _document(found) if arguments.json else found
@@ -140,13 +140,13 @@ def _row(check: str, state: str, value: Any, source: str = "", exit_code: int | 
     return row
 
 
-def _guarded(check: str, look: Callable[[], list[Row]]) -> list[Row]:
+def _guarded(check: str, look: Callable[[], Iterable[Row]]) -> list[Row]:
     try:
-        return look()
-    except ConfigurationError as exc:
-        return [_row(check, BAD, str(exc), exit_code=2)]
+        return [*look()]
     except OdibiError as exc:
-        return [_row(check, BAD, str(exc))]
+        return [
+            _row(check, BAD, str(exc), exit_code=2 if isinstance(exc, ConfigurationError) else 1)
+        ]
 
 
 def _compute() -> Row:
@@ -159,7 +159,7 @@ def _compute() -> Row:
 def _settings() -> Iterator[Row]:
     settings = load_settings()
     for name in NAMES:
-        value, source = settings.resolve(name, default=DEFAULTS[name]())
+        value, source = settings.resolve(name, default=DEFAULTS[name])
         yield _row(f"setting {name}", NOTE, "(none)" if value in (None, ()) else value, source)
     for text in unknown_variables(os.environ):
         yield _row("environment variable", NOTE, f"{text} is not a setting", "environment")
@@ -260,8 +260,7 @@ def _ui(face: Face) -> Row:
 def _project(arguments: argparse.Namespace) -> Iterator[Row]:
     manifest = open_manifest(arguments)
     yield _row("manifest", OK, str(manifest.path))
-    orchestrator = open_project(arguments, log_level="ERROR")
-    try:
+    with opened(arguments) as orchestrator:
         env = environment_setting(arguments, manifest)
         yield _row("environment", OK, *env)
         yield _row("engine", OK, *orchestrator.engine_setting(arguments.engine))
@@ -270,8 +269,6 @@ def _project(arguments: argparse.Namespace) -> Iterator[Row]:
         yield from _guarded("spark" if spark else "engine", lambda: _engine(orchestrator))
         yield from _guarded("lake", lambda: _lake(orchestrator))
         yield _folder("state", str(orchestrator.state_dir))
-    finally:
-        orchestrator.close()
 
 
 def _registry(orchestrator: GenericProjectOrchestrator) -> Row:

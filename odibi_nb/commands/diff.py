@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from odibi_nb.commands.opening import environment_name, open_manifest
+from odibi_nb.commands.opening import environment_name, open_in, open_manifest
 from odibi_nb.commands.running import selected
 from odibi_nb.comparing import What, compare
 from odibi_nb.errors import ConfigurationError, did_you_mean
-from odibi_nb.project_orchestrator import GenericProjectOrchestrator
 
 if TYPE_CHECKING:
     import argparse
@@ -28,16 +27,7 @@ def diff(arguments: argparse.Namespace, face: Face) -> Diff | DiffDocument:
     del face
     manifest = open_manifest(arguments)
     envs, words = _environments(arguments, manifest)
-    projects = [
-        GenericProjectOrchestrator(
-            manifest.project,
-            env,
-            manifest_path=manifest.path,
-            engine=arguments.engine,
-            log_level="ERROR",
-        )
-        for env in envs
-    ]
+    projects = [open_in(manifest, env, engine=arguments.engine) for env in envs]
     what = What(
         words=tuple(words),
         keys=tuple(key.strip() for key in (arguments.keys or "").split(",") if key.strip()),

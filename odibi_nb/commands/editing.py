@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from odibi_nb.commands.opening import confirmation, open_project
+from odibi_nb.commands.running import BODY, only_tables
 from odibi_nb.core.model.transformation import (
     ALIASES,
     JSON_COLUMNS,
@@ -33,17 +34,23 @@ if TYPE_CHECKING:
 
     from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.commands.face import Face
-    from odibi_nb.core.protocols import Row
+    from odibi_nb.core.protocols import EditableRegistry, Row
     from odibi_nb.sources.upsert import Changes
 
-BODY = "the cell's body"
 MAX_DIFF = 400
 """Maximum number of lines of a diff, because a notebook stores all of them."""
 MAX_LINE = 500
-_SAY = "give --project and --env"
 _COLUMNS = tuple(
     c for c in (*SEED_COLUMNS, *OPTIONAL_COLUMNS) if c not in {"created_at", "updated_at"}
 )
+
+
+def open_registry(
+    arguments: argparse.Namespace,
+) -> tuple[GenericProjectOrchestrator, EditableRegistry]:
+    """Open the requested project, and the registry of its environment."""
+    orchestrator = open_project(arguments)
+    return orchestrator, editable_registry(orchestrator.place())
 
 
 def register(arguments: argparse.Namespace, face: Face) -> RegistryEdit:
@@ -115,25 +122,18 @@ def _decoded(body: str) -> list[Row]:
         looks_like_json = body.lstrip()[:2] in {"[{", "[\n", "[ "} or body.lstrip().startswith("{")
         problem_text = f"is not JSON: {json_error}" if looks_like_json else f"is not TOML: {exc}"
         raise ConfigurationError(BODY, [problem_text]) from exc
-    loose = [name for name, value in tables.items() if not isinstance(value, dict)]
-    if loose:
-        names = ", ".join(map(repr, loose))
-        raise ConfigurationError(
-            BODY, [f"write {names} below the header of a transformation, such as [SILVER_001]"]
-        )
-    return [{"transformation_id": name, **table} for name, table in tables.items()]
+    return [{"transformation_id": name, **table} for name, table in only_tables(tables).items()]
 
 
 def delete(arguments: argparse.Namespace, face: Face) -> RegistryEdit:
     """Delete rows of the project and environment, after a diff and a confirmation."""
-    orchestrator = open_project(arguments, log_level="ERROR")
-    source = editable_registry(orchestrator.place())
+    orchestrator, source = open_registry(arguments)
     read = source.export(orchestrator.project, orchestrator.env)
     ids = [*dict.fromkeys(arguments.ids)]
     _check_known(ids, [str(row_id(row)) for row in read], source.name)
     deleted_rows = tuple(row for row in read if str(row_id(row)) in ids)
     change = Edit(read=tuple(read), delete=deleted_rows)
-    edit = edit_of(source.change(change, write=False), _where(orchestrator, source.name))
+    edit = edit_of(source.change(change, write=False), title_of(orchestrator, source))
     if not arguments.yes:
         face.say(repr(edit))
     if orchestrator.config.protected:
@@ -161,8 +161,7 @@ def confirm_deletion(face: Face, edit: RegistryEdit) -> None:
 def _edited(
     arguments: argparse.Namespace, face: Face, rows: list[Row], *, known_only: bool = False
 ) -> RegistryEdit:
-    orchestrator = open_project(arguments, log_level="ERROR")
-    source = editable_registry(orchestrator.place())
+    orchestrator, source = open_registry(arguments)
     read = source.export(orchestrator.project, orchestrator.env)
     existing = {str(row_id(row)): _plain(row) for row in read}
     new_rows = [_merged(row, existing, orchestrator) for row in rows]
@@ -176,7 +175,7 @@ def _edited(
         for whole, given in zip(new_rows, map(_plain, rows), strict=True)
     ]
     change = Edit(rows=tuple(stated), read=tuple(read))
-    edit = edit_of(source.change(change, write=False), _where(orchestrator, source.name))
+    edit = edit_of(source.change(change, write=False), title_of(orchestrator, source))
     if not edit.changes:
         return edit
     if orchestrator.config.protected and not arguments.yes:
@@ -186,8 +185,9 @@ def _edited(
     return edit
 
 
-def _where(orchestrator: GenericProjectOrchestrator, source: str) -> str:
-    return f"{orchestrator.project} · env {orchestrator.env} · {source}"
+def title_of(orchestrator: GenericProjectOrchestrator, source: EditableRegistry) -> str:
+    """Return project, environment and registry in one line."""
+    return f"{orchestrator.project} · env {orchestrator.env} · {source.name}"
 
 
 def _merged(row: Row, existing: dict[str, Row], orchestrator: GenericProjectOrchestrator) -> Row:
@@ -197,11 +197,8 @@ def _merged(row: Row, existing: dict[str, Row], orchestrator: GenericProjectOrch
     merged = {**defaults, **existing.get(str(given["transformation_id"]), {}), **given}
     place = (str(merged["project"]).casefold(), merged["environment"])
     if place != (orchestrator.project.casefold(), orchestrator.env):
-        name = given["transformation_id"]
-        raise ConfigurationError(
-            BODY,
-            [f"row {name!r} belongs to {merged['project']!r}, env {merged['environment']}: {_SAY}"],
-        )
+        whose = f"{merged['project']!r}, env {merged['environment']}: give --project and --env"
+        raise ConfigurationError(BODY, [f"row {given['transformation_id']!r} belongs to {whose}"])
     return merged
 
 
@@ -239,8 +236,7 @@ def _check(orchestrator: GenericProjectOrchestrator, new_rows: list[Row], where:
     new = {str(row_id(row)): row for row in new_rows}
 
     def changed(rows: list[Row]) -> list[Row]:
-        kept = [row for row in rows if row_id(row) not in new]
-        return [*kept, *new.values()]
+        return [*(row for row in rows if row_id(row) not in new), *new.values()]
 
     after = orchestrator.plan_changed(changed)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.commands.opening import open_project
+from odibi_nb.commands.opening import opened
 from odibi_nb.core.functions.registry import SEED_KEYWORDS
 from odibi_nb.core.functions.source import source_of
 from odibi_nb.core.model.manifest import shown_path
@@ -37,8 +37,7 @@ _CONSTANT = "the row's constants"
 def explain(arguments: argparse.Namespace, face: Face) -> Explanation:
     """Explain a row: its function, settings, neighbours, runs and tables."""
     del face
-    orchestrator = open_project(arguments, log_level="ERROR")
-    try:
+    with opened(arguments) as orchestrator:
         rehearsal = open_rehearsal(orchestrator, arguments.id, to_call=False)
         row = rehearsal.row.transformation
         where = f"{orchestrator.project} · env {orchestrator.env} · {row.layer}"
@@ -51,8 +50,6 @@ def explain(arguments: argparse.Namespace, face: Face) -> Explanation:
             Section(f"last {RUNS_SHOWN} runs", *_runs(orchestrator, rehearsal)),
         )
         return Explanation(f"{rehearsal.row.id} · {where}", sections)
-    finally:
-        orchestrator.close()
 
 
 def _row_facts(rehearsal: Rehearsal) -> Iterator[Fact]:

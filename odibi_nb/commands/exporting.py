@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from odibi_nb.commands.opening import environment_name, open_manifest, open_project
+from odibi_nb.commands.opening import environment_name, open_manifest, opened
 from odibi_nb.export.airflow import airflow_files
 from odibi_nb.export.databricks import databricks_files, places_that_jobs_lose
 from odibi_nb.export.exported_files import differences, write_all
@@ -42,8 +42,7 @@ class ExportReport:
     def __str__(self) -> str:
         return "\n".join(self.lines)
 
-    def __repr__(self) -> str:
-        return str(self)
+    __repr__ = __str__
 
 
 def export(arguments: argparse.Namespace, face: Face) -> ExportReport:
@@ -69,11 +68,8 @@ def export(arguments: argparse.Namespace, face: Face) -> ExportReport:
 def _request(arguments: argparse.Namespace, schedule: tuple[str, ...]) -> ExportRequest:
     manifest = open_manifest(arguments)
     env = environment_name(arguments, manifest)
-    orchestrator = open_project(arguments, log_level="ERROR")
-    try:
+    with opened(arguments) as orchestrator:
         plan = orchestrator.plan().raise_for_problems()
-    finally:
-        orchestrator.close()
     words = ["odibi", "export", arguments.format, manifest.project, "--env", env]
     words += ["--split", arguments.split] if arguments.split != "project" else []
     words += ["--schedule", " ".join(schedule)] if schedule else []

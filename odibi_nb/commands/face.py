@@ -25,11 +25,25 @@ def _text_only(_ui: str) -> tuple[str, str]:
     return "text", "no notebook: lines of text"
 
 
-def _in_a_shell(words: Sequence[str]) -> str:
+def text_views(_ui: str, log_level: str | None) -> tuple[Sequence[View], str]:
+    """Return the views of a run shown as text, and the console's level.
+
+    Without *log_level*, the view is a throttled console.
+    """
+    if log_level is not None:
+        return (), log_level
+    from odibi_nb.views.run.console import ThrottledConsole
+
+    return (ThrottledConsole("INFO"),), "CRITICAL"
+
+
+def in_a_shell(words: Sequence[str]) -> str:
+    """Return the words of a command as a person types it in a shell."""
     return shlex.join(["odibi", *words])
 
 
-def _followed_as_text(run: FollowedRun, _ui: str) -> str:
+def followed_as_text(run: FollowedRun, _ui: str) -> str:
+    """Print the progress of *run* until it ends, and return its status."""
     from odibi_nb.views.run.console import ThrottledConsole
 
     run.show_in(ThrottledConsole("INFO"))
@@ -70,6 +84,6 @@ class Face:
     background: (
         Callable[[GenericProjectOrchestrator, Callable[..., RunResult], str], Any] | None
     ) = None
-    spell: Callable[[Sequence[str]], str] = _in_a_shell
-    watch: Callable[[FollowedRun, str], str] = _followed_as_text
+    spell: Callable[[Sequence[str]], str] = in_a_shell
+    watch: Callable[[FollowedRun, str], str] = followed_as_text
     panel: Callable[[str | None, str | None, str | None, str | None], Any] | None = None

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from odibi_nb.commands.opening import open_project
+from odibi_nb.commands.opening import opened
 from odibi_nb.core.runlog.history import run_chain
 from odibi_nb.errors import ConfigurationError, OdibiError, did_you_mean
 from odibi_nb.views.plan.lineage import Lineage
@@ -23,12 +23,9 @@ if TYPE_CHECKING:
 def lineage(arguments: argparse.Namespace, face: Face) -> Lineage | str:
     """Show the upstream and downstream rows of a transformation, or all rows."""
     del face
-    orchestrator = open_project(arguments, log_level="ERROR")
-    try:
+    with opened(arguments) as orchestrator:
         plan = orchestrator.plan() if arguments.id is None else orchestrator.plan_with(arguments.id)
         states, run = _states(orchestrator)
-    finally:
-        orchestrator.close()
     subject = "all transformations"
     if arguments.id is not None:
         plan = _around(plan, arguments.id, arguments.up, arguments.down)

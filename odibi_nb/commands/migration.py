@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import json
 import re
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from odibi_nb.api import GenericProjectOrchestrator
-from odibi_nb.commands.opening import environment_name, found_manifests, open_manifest
+from odibi_nb.commands.opening import environment_name, found_manifests, open_in, open_manifest
 from odibi_nb.core.model.manifest import ProjectManifest, shown_path
 from odibi_nb.core.running.hooks import RENAMED
 from odibi_nb.core.text.counts import counted
@@ -75,8 +75,7 @@ class MigrationReport(Records):
 def migration(arguments: argparse.Namespace) -> MigrationReport:
     """List the places of a project that need a change. Reads files and the registry, and writes nothing."""
     manifest = _manifest(arguments)
-    home = manifest.folder
-    found = [*_in_manifest(manifest), *_in_files(home)]
+    found = [*_in_manifest(manifest), *_in_files(manifest.folder)]
     found += _in_registry(arguments, manifest)
     must = sum(finding.state == MUST for finding in found)
     places = f"{counted(must, 'place')} to change, {counted(len(found) - must, 'place')} to look at"
@@ -127,10 +126,11 @@ def _in_manifest(manifest: ProjectManifest) -> Iterator[Finding]:
 
 
 def _in_files(home: Path) -> Iterator[Finding]:
+    readers = {".py": _in_code, ".ipynb": _in_notebook, ".sql": _in_text}
     for path in sorted(home.rglob("*")):
         if _LEFT_OUT.intersection(path.relative_to(home).parts[:-1]) or not path.is_file():
             continue
-        if path.suffix not in {".py", ".ipynb", ".sql"} or path.stat().st_size > MAX_BYTES:
+        if path.suffix not in readers or path.stat().st_size > MAX_BYTES:
             continue
         shown = shown_path(path.resolve())
         try:
@@ -138,12 +138,7 @@ def _in_files(home: Path) -> Iterator[Finding]:
         except (OSError, UnicodeDecodeError) as exc:
             yield Finding(shown, LOOK, f"cannot be read: {exc}", "look at it")
             continue
-        if path.suffix == ".ipynb":
-            yield from _in_notebook(text, shown)
-        elif path.suffix == ".sql":
-            yield from _in_text(text, shown)
-        else:
-            yield from _in_code(text, shown)
+        yield from readers[path.suffix](text, shown)
 
 
 def _in_notebook(text: str, shown: str) -> Iterator[Finding]:
@@ -160,9 +155,13 @@ def _in_notebook(text: str, shown: str) -> Iterator[Finding]:
 
 def _in_text(text: str, shown: str) -> Iterator[Finding]:
     for number, line in enumerate(text.splitlines(), 1):
-        for word, (state, change) in _TEXTS.items():
-            if word in line:
-                yield Finding(f"{shown}:{number}", state, word, change)
+        yield from _in_words(line, f"{shown}:{number}")
+
+
+def _in_words(text: str, place: str) -> Iterator[Finding]:
+    for word, (state, change) in _TEXTS.items():
+        if word in text:
+            yield Finding(place, state, word, change)
 
 
 def _in_code(text: str, shown: str) -> Iterator[Finding]:
@@ -185,9 +184,7 @@ def _in_node(node: ast.AST, place: str) -> Iterator[Finding]:
         for alias in node.names:
             yield from _in_import(alias.name, (), place)
     elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-        for word, (state, change) in _TEXTS.items():
-            if word in node.value:
-                yield Finding(place, state, word, change)
+        yield from _in_words(node.value, place)
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         name, given = node.func.attr, node.args[0] if node.args else None
         event = given.value if isinstance(given, ast.Constant) else None
@@ -223,20 +220,13 @@ def _exists(module: str) -> bool:
 
 
 def _has(module: str, name: str) -> bool:
-    import importlib
-
-    return hasattr(importlib.import_module(module), name) or _exists(f"{module}.{name}")
+    return hasattr(import_module(module), name) or _exists(f"{module}.{name}")
 
 
 def _in_registry(arguments: argparse.Namespace, manifest: ProjectManifest) -> Iterator[Finding]:
     """Yield the changes that the registry's rows need, if the manifest's registry can be read."""
     try:
-        orchestrator = GenericProjectOrchestrator(
-            manifest.project,
-            environment_name(arguments, manifest),
-            manifest_path=manifest.path,
-            log_level="ERROR",
-        )
+        orchestrator = open_in(manifest, environment_name(arguments, manifest))
     except OdibiError as exc:
         yield Finding("registry", LOOK, _first_line(exc), "fix this first, then run doctor again")
         return
@@ -246,10 +236,9 @@ def _in_registry(arguments: argparse.Namespace, manifest: ProjectManifest) -> It
         yield from _in_rows(rows, manifest, source.name)
         for problem in orchestrator.plan().problems:
             yield Finding(f"{source.name}, {problem.where}", MUST, problem.message, "fix the row")
-    except RegistryError as exc:
-        yield Finding("registry", MUST, _first_line(exc), "fix this first, then run doctor again")
     except OdibiError as exc:
-        yield Finding("registry", LOOK, _first_line(exc), "fix this first, then run doctor again")
+        state = MUST if isinstance(exc, RegistryError) else LOOK
+        yield Finding("registry", state, _first_line(exc), "fix this first, then run doctor again")
     finally:
         orchestrator.close()
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from odibi_nb.commands.opening import open_project
+from odibi_nb.commands.opening import opened
 from odibi_nb.core.text.counts import counted
 from odibi_nb.errors import ConfigurationError
 from odibi_nb.views.records import Records
@@ -22,38 +21,20 @@ DELIVERY_SECONDS = 60.0
 """Longest time for which the command waits for the messages of earlier runs."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Channels:
-    """The channels of an environment, as a table. `failed` is True if a message could not be sent."""
-
-    records: Records
-    failed: bool
+class Channels(Records):
+    """The channels of an environment, as a table."""
 
     @property
     def exit_code(self) -> int:
         """Exit code: 1 if a message could not be sent, otherwise 0."""
-        return int(self.failed)
-
-    def to_frame(self) -> Any:
-        """Return the table as a DataFrame."""
-        return self.records.to_frame()
-
-    def __repr__(self) -> str:
-        return repr(self.records)
-
-    def __str__(self) -> str:
-        return str(self.records)
-
-    def _repr_html_(self) -> str:
-        return self.records._repr_html_()
+        return int(any(row["result"].startswith("✖") for row in self.rows))
 
 
 def notify(arguments: argparse.Namespace, face: Face) -> Channels:
     """List the channels and send what waits for them, or a test message."""
     del face
-    orchestrator = open_project(arguments, log_level="ERROR")
-    where = f"{orchestrator.project!r}, env {orchestrator.env}"
-    try:
+    with opened(arguments) as orchestrator:
+        where = f"{orchestrator.project!r}, env {orchestrator.env}"
         if not orchestrator.config.notify:
             message = "has no channel: add 'notify' to the environment in the manifest"
             raise ConfigurationError(where, [message])
@@ -72,10 +53,7 @@ def notify(arguments: argparse.Namespace, face: Face) -> Channels:
             }
             for name, channel in channels.items()
         ]
-    finally:
-        orchestrator.close()
-    failed = any(result.startswith("✖") for result in results.values())
-    return Channels(Records(f"channels of {where}", COLUMNS, rows, make_frame), failed)
+    return Channels(f"channels of {where}", COLUMNS, rows, make_frame)
 
 
 def _tested(notifier: RunNotifier) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.api import GenericProjectOrchestrator
@@ -66,14 +67,26 @@ def environment_setting(arguments: argparse.Namespace, manifest: ProjectManifest
 
 
 def open_project(arguments: argparse.Namespace, **keywords: Any) -> GenericProjectOrchestrator:
-    """Open the requested project in the requested environment."""
+    """Open the requested project in the requested environment, as `open_in` does."""
     manifest = open_manifest(arguments)
     env = environment_name(arguments, manifest)
     engine = getattr(arguments, "engine", None)
     if (state_dir := getattr(arguments, "state_dir", None)) is not None:
         keywords["state_dir"] = state_dir
+    return open_in(manifest, env, engine=engine, **keywords)
+
+
+def opened(arguments: argparse.Namespace) -> closing[GenericProjectOrchestrator]:
+    """Open the requested project for a ``with`` block, which closes it."""
+    return closing(open_project(arguments))
+
+
+def open_in(
+    manifest: ProjectManifest, env: str, *, log_level: str = "ERROR", **keywords: Any
+) -> GenericProjectOrchestrator:
+    """Open the project of *manifest* in *env*, by default with a console that shows only errors."""
     return GenericProjectOrchestrator(
-        manifest.project, env, manifest_path=manifest.path, engine=engine, **keywords
+        manifest.project, env, manifest_path=manifest.path, log_level=log_level, **keywords
     )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.api import GenericProjectOrchestrator
-from odibi_nb.commands.opening import found_manifests, open_project
+from odibi_nb.commands.opening import found_manifests, open_in, opened
 from odibi_nb.commands.watching import folders_going_on, runs_away
 from odibi_nb.core.model.events import Status
 from odibi_nb.core.model.log_columns import PROVENANCE_COLUMNS, RECORD_COLUMNS, RUN_COLUMNS
+from odibi_nb.core.model.manifest import shown_path
 from odibi_nb.core.runlog import journal
 from odibi_nb.core.runlog.compare_runs import COLUMNS, compare_runs
 from odibi_nb.core.runlog.history import past_attempts, past_runs
@@ -26,7 +26,9 @@ from odibi_nb.wiring import make_frame
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
+    from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.commands.face import Face
     from odibi_nb.core.model.manifest import ProjectManifest
 
@@ -72,36 +74,22 @@ def _project_row(manifest: ProjectManifest, *, look: bool) -> dict[str, Any]:
         "layers": ", ".join(manifest.layer_order),
         "last run": last.get("start_time"),
         "status": f"{last['status']} ({last['env']})" if last else None,
-        "manifest": _here(manifest.path),
+        "manifest": shown_path(manifest.path),
     }
 
 
 def _last_run(manifest: ProjectManifest, env: str) -> dict[str, Any]:
     if manifest.environment(env).auth_provider or "://" in (manifest.environment(env).lake or ""):
         return {}  # a list of projects should not query remote places
-    orchestrator = GenericProjectOrchestrator(
-        manifest.project, env, manifest_path=manifest.path, log_level="ERROR"
-    )
-    try:
+    with closing(open_in(manifest, env)) as orchestrator:
         runs = past_runs(orchestrator.sinks(), 1, manifest.project, env)
-    finally:
-        orchestrator.close()
     return runs[0] if runs else {}
-
-
-def _here(path: Path | None) -> str:
-    if path is None:
-        return ""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
 
 
 def history(arguments: argparse.Namespace, face: Face) -> Records | HistoryDocument:
     """Show the last runs as a grid, or the run log of one run."""
-    orchestrator = open_project(arguments, log_level="ERROR")
-    try:
+    with opened(arguments) as orchestrator:
+        sinks, place = orchestrator.sinks(), (orchestrator.project, orchestrator.env)
         where = f"{orchestrator.project} · env {orchestrator.env}"
         if arguments.run is None:
             runs = _runs(orchestrator, arguments.limit)
@@ -110,9 +98,9 @@ def history(arguments: argparse.Namespace, face: Face) -> Records | HistoryDocum
                     project=orchestrator.project, env=orchestrator.env, runs=log_entries(runs)
                 )
             rest = tuple(name for name, _ in RUN_COLUMNS if name not in HISTORY_COLUMNS)
-            grid = run_grid(orchestrator.sinks(), runs, orchestrator.manifest.layer_order)
+            grid = run_grid(sinks, runs, orchestrator.manifest.layer_order)
             given = [("--project", arguments.project), ("--env", arguments.env)]
-            place = [word for option, value in given if value for word in (option, value)]
+            options = [word for option, value in given if value for word in (option, value)]
             return RunHistory(
                 f"Runs of {where}",
                 HISTORY_COLUMNS,
@@ -120,20 +108,15 @@ def history(arguments: argparse.Namespace, face: Face) -> Records | HistoryDocum
                 make_frame,
                 rest,
                 grid,
-                lambda run_id: face.spell(["show", run_id, *place]),
+                lambda run_id: face.spell(["show", run_id, *options]),
             )
         run_id = arguments.run
         if run_id == "last":
-            newest = past_runs(orchestrator.sinks(), 1, orchestrator.project, orchestrator.env)
+            newest = past_runs(sinks, 1, *place)
             run_id = newest[0]["run_id"] if newest else run_id
-        rows = past_attempts(orchestrator.sinks(), [run_id])
+        rows = past_attempts(sinks, [run_id])
         if not rows:
-            known = [
-                r["run_id"]
-                for r in past_runs(
-                    orchestrator.sinks(), 200, orchestrator.project, orchestrator.env
-                )
-            ]
+            known = [run["run_id"] for run in past_runs(sinks, 200, *place)]
             raise ConfigurationError(
                 where, [f"no run {run_id!r} in its log{did_you_mean(run_id, known)}"]
             )
@@ -149,8 +132,6 @@ def history(arguments: argparse.Namespace, face: Face) -> Records | HistoryDocum
         columns = tuple(name for name, _ in RECORD_COLUMNS if name not in PROVENANCE_COLUMNS)
         title = f"Run {run_id} of {where}"
         return Records(title, columns, rows, make_frame, PROVENANCE_COLUMNS)
-    finally:
-        orchestrator.close()
 
 
 def _runs(orchestrator: GenericProjectOrchestrator, limit: int) -> list[dict[str, Any]]:
@@ -164,48 +145,45 @@ def _runs(orchestrator: GenericProjectOrchestrator, limit: int) -> list[dict[str
 def compare(arguments: argparse.Namespace, face: Face) -> RunComparison:
     """Compare two runs: the results of each transformation in both, and the differences."""
     del face
-    orchestrator = open_project(arguments, log_level="ERROR")
-    where = f"{orchestrator.project} · env {orchestrator.env}"
-    try:
-        runs = (arguments.run_a, arguments.run_b)
-        found = compare_runs(orchestrator.sinks(), orchestrator.project, orchestrator.env, *runs)
-    except LookupError as exc:
-        raise ConfigurationError("compare", [str(exc.args[0])]) from exc
-    finally:
-        orchestrator.close()
-    return RunComparison(f"Runs of {where}", COLUMNS, found.rows, make_frame, (), found.runs)
+    with opened(arguments) as orchestrator:
+        where = orchestrator.project, orchestrator.env
+        try:
+            found = compare_runs(orchestrator.sinks(), *where, arguments.run_a, arguments.run_b)
+        except LookupError as exc:
+            raise ConfigurationError("compare", [str(exc.args[0])]) from exc
+    title = f"Runs of {orchestrator.project} · env {orchestrator.env}"
+    return RunComparison(title, COLUMNS, found.rows, make_frame, (), found.runs)
 
 
 def cancel(arguments: argparse.Namespace, face: Face) -> str:
     """Cancel a run in progress. A second request blocks writes; a third abandons running rows."""
     del face
-    running = folders_going_on(arguments)
-    if elsewhere := _cancelled_elsewhere(arguments, [folder.name for folder in running]):
+    chosen = folders_going_on(arguments)
+    names = [folder.name for folder in chosen]
+    if elsewhere := _cancelled_elsewhere(arguments, names):
         return elsewhere
     if arguments.run_id:
-        chosen = [folder for folder in running if folder.name == arguments.run_id]
+        chosen = [folder for folder in chosen if folder.name == arguments.run_id]
         if not chosen:
-            names = [folder.name for folder in running]
-            hint = (
-                did_you_mean(arguments.run_id, names) or f"; running: {', '.join(names) or 'none'}"
-            )
+            listed = f"; running: {', '.join(names) or 'none'}"
+            hint = did_you_mean(arguments.run_id, names) or listed
             raise ConfigurationError("cancel", [f"run {arguments.run_id!r} is not running{hint}"])
-    else:
-        chosen = running
     if not chosen:
         raise ConfigurationError("cancel", ["nothing is running"])
     if len(chosen) > 1:
         run_names = ", ".join(folder.name for folder in chosen)
         raise ConfigurationError("cancel", [f"name the run: {run_names}"])
-    if arguments.transformation:
-        _check_transformation(chosen[0], arguments.transformation)
-    journal.request_cancel(chosen[0], arguments.transformation or "")
-    if chosen[0] not in journal.live_runs(chosen[0].parent.parent):
-        raise ConfigurationError("cancel", [f"run {chosen[0].name} has ended already"])
-    target = (
-        f"transformation {arguments.transformation} of run" if arguments.transformation else "run"
-    )
-    return f"asked {target} {chosen[0].name} to end"
+    run, row = chosen[0], arguments.transformation or ""
+    if row:
+        _check_transformation(run, row)
+    journal.request_cancel(run, row)
+    if run not in journal.live_runs(run.parent.parent):
+        raise ConfigurationError("cancel", [f"run {run.name} has ended already"])
+    return f"asked {_target(row)} {run.name} to end"
+
+
+def _target(row: str) -> str:
+    return f"transformation {row} of run" if row else "run"
 
 
 def _cancelled_elsewhere(arguments: argparse.Namespace, here: list[str]) -> str:
@@ -219,10 +197,9 @@ def _cancelled_elsewhere(arguments: argparse.Namespace, here: list[str]) -> str:
         raise ConfigurationError("cancel", [f"name the run: {names}"])
     for run in away:
         if run.cancel(row):
-            what = f"transformation {row} of run" if row else "run"
             return (
-                f"asked {what} {run.run_id} on {run.owner.host} to end: it checks for requests every "
-                f"{BEAT_SECONDS:g} s"
+                f"asked {_target(row)} {run.run_id} on {run.owner.host} to end: it checks for "
+                f"requests every {BEAT_SECONDS:g} s"
             )
     return ""
 

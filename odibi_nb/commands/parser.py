@@ -42,10 +42,8 @@ class CommandParser(argparse.ArgumentParser):
         if found:
             choices = re.findall(r"[\w-]+", found[3])
             suggestion = did_you_mean(found[2], choices)
-            if found[1] in {
-                "COMMAND",
-                "ACTION",
-            }:  # a list of 29 words would hide the one that is meant
+            if found[1] in {"COMMAND", "ACTION"}:
+                # A list of 29 words would hide the one that is meant.
                 where = f"no {found[1].lower()} {found[2]!r}"
                 raise CommandLineError(
                     where, [f"{suggestion.strip(' ()')} See {self.prog} -h".strip()]
@@ -78,7 +76,7 @@ def build_parser(prog: str = "odibi") -> CommandParser:
     projects = _command(
         commands, "projects", "list the projects found from here", "overview:projects"
     )
-    projects.add_argument("--no-history", action="store_true", help="do not look up last runs")
+    _add_flag(projects, "--no-history", "do not look up last runs")
     _add_registry(commands)
     new = _command(commands, "init", "make a new project that runs at once", "scaffold:init")
     new.add_argument("name", metavar="NAME", help="name of the new project")
@@ -102,28 +100,19 @@ def build_parser(prog: str = "odibi") -> CommandParser:
     _add_project(doctor)
     _add_engine(doctor)
     form = doctor.add_mutually_exclusive_group()
-    form.add_argument(
-        "--migration",
-        action="store_true",
-        help="list the places of an odibi_de_v2 project that need a change, with file and line",
-    )
+    text = "list the places of an odibi_de_v2 project that need a change, with file and line"
+    _add_flag(form, "--migration", text)
     _add_json(form)
     _add_watching(commands)
     _add_report(commands)
-    notify = _command(
-        commands,
-        "notify",
-        "list the channels of notifications, and send waiting messages",
-        "notifying:notify",
-    )
+    text = "list the channels of notifications, and send waiting messages"
+    notify = _command(commands, "notify", text, "notifying:notify")
     _add_project(notify)
-    notify.add_argument(
-        "--test", action="store_true", help="send one test message to each channel, at once"
-    )
+    _add_flag(notify, "--test", "send one test message to each channel, at once")
     cancel = _command(
         commands, "cancel", "end a run, here or in another process", "overview:cancel"
     )
-    cancel.add_argument("run_id", nargs="?", metavar="RUN_ID", help="id of the run (the only one)")
+    _add_run_id(cancel, "id of the run (the only one)", default=None)
     cancel.add_argument("--transformation", metavar="ID", help="end only this transformation")
     _add_project_option(cancel, "the run's project")
     _add_manifest(cancel)
@@ -153,19 +142,37 @@ def _add_project(parser: Any) -> None:
     _add_env(parser)
 
 
+def _add_flag(parser: Any, name: str, text: str, *, default: bool | None = False) -> None:
+    """Add an option without a value. The default None leaves the value to the settings, or to the run."""
+    parser.add_argument(name, action="store_true", default=default, help=text)
+
+
+def _add_yes(parser: Any, text: str = "confirm a protected environment") -> None:
+    _add_flag(parser, "--yes", text)
+
+
+def _add_rows(parser: Any, name: str, text: str, metavar: str = "ROWS") -> None:
+    parser.add_argument(name, nargs="+", action="extend", metavar=metavar, help=text)
+
+
+def _add_place(parser: Any, text: str = "name of the project") -> None:
+    """Add the options for project, environment and manifest."""
+    _add_project_option(parser, text)
+    _add_env(parser)
+
+
 def _add_project_option(parser: Any, text: str = "name of the project") -> None:
     parser.add_argument(
         "--project", type=_project, metavar="PROJECT", help=f"{text} (the only one)"
     )
 
 
-def _add_run_id(parser: Any, text: str) -> None:
-    parser.add_argument("run_id", nargs="?", default="last", metavar="RUN_ID", help=text)
+def _add_run_id(parser: Any, text: str, name: str = "run_id", default: str | None = "last") -> None:
+    parser.add_argument(name, nargs="?", default=default, metavar="RUN_ID", help=text)
 
 
 def _add_only(parser: Any) -> None:
-    text = "select exactly the rows with these ids"
-    parser.add_argument("--only", nargs="+", action="extend", metavar="ID", help=text)
+    _add_rows(parser, "--only", "select exactly the rows with these ids", "ID")
 
 
 def _add_env(parser: Any) -> None:
@@ -185,21 +192,13 @@ def _add_manifest(parser: Any) -> None:
 
 def _add_json(parser: Any) -> None:
     """Add the option to return a `odibi_nb.views.json_documents.JsonDocument`."""
-    parser.add_argument(
-        "--json", action="store_true", help="print JSON text with stable keys, for programs"
-    )
+    _add_flag(parser, "--json", "print JSON text with stable keys, for programs")
 
 
 def _add_engine(parser: Any) -> None:
     parser.add_argument(
         "--engine", choices=["pandas", "spark"], help="engine of the run (the environment's)"
     )
-
-
-def _add_what(parser: Any) -> None:
-    """Add the options that `run` and `plan` share."""
-    _add_project(parser)
-    _add_choices(parser)
 
 
 def _add_choices(parser: Any) -> None:
@@ -220,23 +219,19 @@ def _add_choices(parser: Any) -> None:
 
 def _add_selection(parser: Any) -> None:
     """Add the options that select rows. See `odibi_nb.core.planning.selection` for their values."""
-    parser.add_argument(
-        "--select",
-        nargs="+",
-        action="extend",
-        metavar="ROWS",
-        help="select these rows: an id, SILVER_*, +ID (and its upstream rows), ID+ (and its downstream rows), "
-        "layer:…, tag:…, plant:…, engine:…, function:…, state:failed, state:stale; a comma means 'and'",
+    text = (
+        "select these rows: an id, SILVER_*, +ID (and its upstream rows), ID+ (and its downstream rows), "
+        "layer:…, tag:…, plant:…, engine:…, function:…, state:failed, state:stale; a comma means 'and'"
     )
-    parser.add_argument(
-        "--exclude", nargs="+", action="extend", metavar="ROWS", help="leave out these rows"
-    )
+    _add_rows(parser, "--select", text)
+    _add_rows(parser, "--exclude", "leave out these rows")
     _add_only(parser)
 
 
 def _add_run(commands: Any) -> None:
     run = _command(commands, "run", "run a project", "running:run")
-    _add_what(run)
+    _add_project(run)
+    _add_choices(run)
     _add_stale(run)
     _add_how(run)
 
@@ -245,13 +240,9 @@ def _add_retry(commands: Any) -> None:
     text = "run the unsuccessful rows of a run again, and the rows that need them"
     retry = _command(commands, "retry", text, "running:retry")
     _add_run_id(retry, "id of the run ('last' for the newest)")
-    _add_project_option(retry, "the run's project")
-    _add_env(retry)
-    retry.add_argument(
-        "--only-failed",
-        action="store_true",
-        help="retry only the failed rows, without the rows that were skipped after them",
-    )
+    _add_place(retry, "the run's project")
+    text = "retry only the failed rows, without the rows that were skipped after them"
+    _add_flag(retry, "--only-failed", text)
     _add_choices(retry)
     _add_how(retry)
 
@@ -260,47 +251,25 @@ def _add_rollback(commands: Any) -> None:
     text = "restore the tables that a run wrote"
     rollback = _command(commands, "rollback", text, "rollback:rollback")
     _add_run_id(rollback, "id of the run ('last' for the newest that is not a rollback)")
-    _add_project_option(rollback, "the run's project")
-    _add_env(rollback)
+    _add_place(rollback, "the run's project")
     _add_engine(rollback)
-    rollback.add_argument(
-        "--select",
-        nargs="+",
-        action="extend",
-        metavar="ROWS",
-        help="restore only the tables of these rows; for the values, see run",
+    _add_rows(
+        rollback, "--select", "restore only the tables of these rows; for the values, see run"
     )
     _add_only(rollback)
-    rollback.add_argument("--dry-run", action="store_true", help="show the plan and write nothing")
-    rollback.add_argument(
-        "--force", action="store_true", help="also undo the later commits of others"
-    )
-    rollback.add_argument(
-        "--drop",
-        action="store_true",
-        help="drop the tables that the run created, instead of emptying them",
-    )
+    _add_flag(rollback, "--dry-run", "show the plan and write nothing")
+    _add_flag(rollback, "--force", "also undo the later commits of others")
+    _add_flag(rollback, "--drop", "drop the tables that the run created, instead of emptying them")
     _add_display(rollback)
 
 
 def _add_compare(commands: Any) -> None:
     text = "compare two runs: status, seconds, rows, and changes of the configuration"
     compare = _command(commands, "compare", text, "overview:compare")
-    compare.add_argument(
-        "run_a",
-        nargs="?",
-        metavar="RUN_ID",
-        help="id of the earlier run (the run before the later one)",
-    )
-    compare.add_argument(
-        "run_b",
-        nargs="?",
-        default="last",
-        metavar="RUN_ID",
-        help="id of the later run (the newest)",
-    )
-    _add_project_option(compare, "the runs' project")
-    _add_env(compare)
+    text = "id of the earlier run (the run before the later one)"
+    _add_run_id(compare, text, "run_a", default=None)
+    _add_run_id(compare, "id of the later run (the newest)", "run_b")
+    _add_place(compare, "the runs' project")
 
 
 def _add_export(commands: Any) -> None:
@@ -327,14 +296,8 @@ def _add_export(commands: Any) -> None:
     export.add_argument(
         "--out", metavar="FOLDER", help="folder of the files (the scheduler's usual one)"
     )
-    export.add_argument(
-        "--check",
-        action="store_true",
-        help="compare the files on disk with a new export, and write nothing",
-    )
-    export.add_argument(
-        "--force", action="store_true", help="also replace files that a person wrote or changed"
-    )
+    _add_flag(export, "--check", "compare the files on disk with a new export, and write nothing")
+    _add_flag(export, "--force", "also replace files that a person wrote or changed")
 
 
 def _add_diff(commands: Any) -> None:
@@ -356,7 +319,7 @@ def _add_diff(commands: Any) -> None:
     _add_manifest(diff)
     _add_engine(diff)
     _add_selection(diff)
-    diff.add_argument("--all", action="store_true", help="list the tables without a change, too")
+    _add_flag(diff, "--all", "list the tables without a change, too")
     diff.add_argument(
         "--keys", metavar="A,B", help="columns that identify a row (the keys of the row's output)"
     )
@@ -378,29 +341,24 @@ def _add_pace(parser: Any) -> None:
     )
 
 
+def _add_ui(parser: Any) -> None:
+    parser.add_argument(
+        "--ui",
+        choices=["auto", "plotly", "widgets", "html", "text"],
+        help="display of the run (auto: the first of the others that works here)",
+    )
+
+
 def _add_display(run: Any) -> None:
     """Add the options for the display, the log and the confirmation of a run."""
     run.add_argument(
         "--log-level", metavar="LEVEL", help="level of the console: DEBUG, INFO, WARNING, ERROR"
     )
-    run.add_argument(
-        "--save-logs",
-        action="store_true",
-        default=None,
-        help="also write the captured logs to a file",
-    )
-    run.add_argument(
-        "--ui",
-        choices=["auto", "plotly", "widgets", "html", "text"],
-        help="display of the run (auto: the first of the others that works here)",
-    )
-    run.add_argument("--yes", action="store_true", help="confirm a protected environment")
-    run.add_argument(
-        "--background",
-        action="store_true",
-        default=None,
-        help="return at once, so that other cells can run (in a notebook)",
-    )
+    _add_flag(run, "--save-logs", "also write the captured logs to a file", default=None)
+    _add_ui(run)
+    _add_yes(run)
+    text = "return at once, so that other cells can run (in a notebook)"
+    _add_flag(run, "--background", text, default=None)
 
 
 def _add_how(run: Any) -> None:
@@ -415,24 +373,12 @@ def _add_how(run: Any) -> None:
     run.add_argument(
         "--run-timeout", type=_seconds, metavar="SECONDS", help="time limit of the whole run"
     )
-    run.add_argument(
-        "--keep-cached",
-        action="store_true",
-        default=None,
-        help="keep the cache plan's tables in the Spark session's memory",
-    )
-    run.add_argument(
-        "--atomic",
-        action="store_true",
-        default=None,
-        help="restore the tables that the run wrote if it does not succeed",
-    )
-    run.add_argument(
-        "--force",
-        action="store_true",
-        default=None,
-        help="end a run that is in progress, and take its place",
-    )
+    for name, text in (
+        ("--keep-cached", "keep the cache plan's tables in the Spark session's memory"),
+        ("--atomic", "restore the tables that the run wrote if it does not succeed"),
+        ("--force", "end a run that is in progress, and take its place"),
+    ):
+        _add_flag(run, name, text, default=None)
     run.add_argument(
         "--part",
         metavar="NAME",
@@ -441,24 +387,17 @@ def _add_how(run: Any) -> None:
 
 
 def _add_panel(commands: Any) -> None:
-    panel = _command(
-        commands,
-        "panel",
-        "open a panel with buttons to plan and run (in a notebook)",
-        "running:panel",
-    )
+    text = "open a panel with buttons to plan and run (in a notebook)"
+    panel = _command(commands, "panel", text, "running:panel")
     _add_project(panel)
     _add_engine(panel)
 
 
 def _add_plan(commands: Any) -> None:
-    plan = _command(
-        commands,
-        "plan",
-        "show the rows that a run would run, and their problems; write nothing",
-        "running:plan",
-    )
-    _add_what(plan)
+    text = "show the rows that a run would run, and their problems; write nothing"
+    plan = _command(commands, "plan", text, "running:plan")
+    _add_project(plan)
+    _add_choices(plan)
     _add_stale(plan)
     _add_pace(plan)
     _add_json(plan)
@@ -466,7 +405,7 @@ def _add_plan(commands: Any) -> None:
 
 def _add_status(commands: Any) -> None:
     text = "list the rows that are up to date, and the reasons why others are not"
-    status = _command(commands, "status", text, "freshness:status")
+    status = _command(commands, "status", text, "running:status")
     _add_project(status)
     _add_engine(status)
     _add_layers(status)
@@ -475,12 +414,8 @@ def _add_status(commands: Any) -> None:
 
 
 def _add_stale(parser: Any) -> None:
-    parser.add_argument(
-        "--stale",
-        action="store_true",
-        default=None,
-        help="select only the rows that are not up to date, and the rows that need their new data",
-    )
+    text = "select only the rows that are not up to date, and the rows that need their new data"
+    _add_flag(parser, "--stale", text, default=None)
 
 
 def _add_layers(parser: Any) -> None:
@@ -494,53 +429,31 @@ def _add_layers(parser: Any) -> None:
 
 def _add_troubleshooting(commands: Any) -> None:
     """Add the commands about one transformation."""
-    load = _command(
-        commands,
-        "load",
-        "put a transformation's inputs and function into variables",
-        "troubleshooting:load",
-    )
+    text = "put a transformation's inputs and function into variables"
+    load = _command(commands, "load", text, "troubleshooting:load")
     load.add_argument(
         "--as", dest="name", metavar="NAME", help="put everything into one variable with this name"
     )
-    trial = _command(
-        commands,
-        "try",
-        "call a transformation's function, capture its writes, and compare them with its tables",
-        "troubleshooting:try_out",
-    )
-    trial.add_argument(
-        "--write", action="store_true", help="write the results if the function succeeds"
-    )
-    trial.add_argument("--yes", action="store_true", help="confirm a protected environment")
-    applied = _command(
-        commands,
-        "apply",
-        "write the tried version of a transformation's function into its module",
-        "applying:apply",
-    )
+    text = "call a transformation's function, capture its writes, and compare them with its tables"
+    trial = _command(commands, "try", text, "troubleshooting:try_out")
+    _add_flag(trial, "--write", "write the results if the function succeeds")
+    _add_yes(trial)
+    text = "write the tried version of a transformation's function into its module"
+    applied = _command(commands, "apply", text, "applying:apply")
     applied.add_argument(
         "--from",
         dest="source",
         metavar="FILE",
         help="a file that defines the function (the last version that was tried here)",
     )
-    applied.add_argument("--yes", action="store_true", help="write without a question")
+    _add_yes(applied, "write without a question")
     debug = _command(
         commands, "debug", "open the failed frames of a transformation", "troubleshooting:debug"
     )
-    explain = _command(
-        commands,
-        "explain",
-        "show a transformation's row, function, inputs, outputs and history",
-        "explaining:explain",
-    )
-    lineage = _command(
-        commands,
-        "lineage",
-        "show the upstream and downstream rows of a transformation",
-        "lineage:lineage",
-    )
+    text = "show a transformation's row, function, inputs, outputs and history"
+    explain = _command(commands, "explain", text, "explaining:explain")
+    text = "show the upstream and downstream rows of a transformation"
+    lineage = _command(commands, "lineage", text, "lineage:lineage")
     lineage.add_argument("id", nargs="?", metavar="ID", help="id of the transformation (all)")
     lineage.add_argument(
         "--up", type=_not_negative, metavar="N", help="show N steps upstream (all)"
@@ -548,20 +461,14 @@ def _add_troubleshooting(commands: Any) -> None:
     lineage.add_argument(
         "--down", type=_not_negative, metavar="N", help="show N steps downstream (all)"
     )
-    lineage.add_argument("--mermaid", action="store_true", help="print Mermaid text")
+    _add_flag(lineage, "--mermaid", "print Mermaid text")
     log = _command(commands, "log", "show the output of a transformation", "troubleshooting:log")
     log.add_argument(
         "--run", metavar="RUN_ID", help="id of the run (the newest that has the transformation)"
     )
-    log.add_argument(
-        "--follow", action="store_true", help="show new lines until the transformation ends"
-    )
-    why = _command(
-        commands,
-        "why",
-        "list the changes before a transformation failed, the likeliest cause first",
-        "culprits:why",
-    )
+    _add_flag(log, "--follow", "show new lines until the transformation ends")
+    text = "list the changes before a transformation failed, the likeliest cause first"
+    why = _command(commands, "why", text, "culprits:why")
     why.add_argument(
         "--run",
         nargs=2,
@@ -569,12 +476,8 @@ def _add_troubleshooting(commands: Any) -> None:
         help="compare these two runs (the last success and the next failure)",
     )
     _add_json(why)
-    bisected = _command(
-        commands,
-        "bisect",
-        "find the commit of an input that broke a transformation",
-        "culprits:bisect",
-    )
+    text = "find the commit of an input that broke a transformation"
+    bisected = _command(commands, "bisect", text, "culprits:bisect")
     debug.add_argument(
         "id",
         nargs="?",
@@ -582,14 +485,11 @@ def _add_troubleshooting(commands: Any) -> None:
         metavar="ID",
         help="id of the transformation, or 'last' for the newest failure",
     )
-    debug.add_argument(
-        "--forget", action="store_true", help="free the memory of failed functions' variables"
-    )
+    _add_flag(debug, "--forget", "free the memory of failed functions' variables")
     for parser in (load, trial, applied, explain, log, why, bisected):
         parser.add_argument("id", metavar="ID", help="id of the transformation")
     for parser in (load, trial, applied, debug, explain, lineage, log, why, bisected):
-        _add_project_option(parser)
-        _add_env(parser)
+        _add_place(parser)
     for parser in (load, trial, explain, bisected):
         _add_engine(parser)
     for parser, which in ((load, "read"), (trial, "read"), (debug, "read when it failed")):
@@ -619,13 +519,8 @@ def _add_watching(commands: Any) -> None:
     )
     for parser in (watch, show):
         _add_run_id(parser, "id of the run, or 'last' for the newest (last)")
-        _add_project_option(parser)
-        _add_env(parser)
-    watch.add_argument(
-        "--ui",
-        choices=["auto", "plotly", "widgets", "html", "text"],
-        help="display of the run (auto: the first of the others that works here)",
-    )
+        _add_place(parser)
+    _add_ui(watch)
     _add_json(show)
 
 
@@ -633,8 +528,7 @@ def _add_report(commands: Any) -> None:
     text = "write the report of a run: one file for a colleague, a ticket or a pull request"
     report = _command(commands, "report", text, "reporting:report")
     _add_run_id(report, "id of the run, or 'last' for the newest that has ended (last)")
-    _add_project_option(report)
-    _add_env(report)
+    _add_place(report)
     report.add_argument(
         "--out",
         metavar="FILE",
@@ -643,11 +537,7 @@ def _add_report(commands: Any) -> None:
     report.add_argument(
         "--format", choices=["html", "md"], default="html", help="HTML page, or Markdown (html)"
     )
-    report.add_argument(
-        "--force",
-        action="store_true",
-        help="also replace a file that is not a report, or  was changed",
-    )
+    _add_flag(report, "--force", "also replace a file that is not a report, or  was changed")
 
 
 def _add_editing(commands: Any) -> None:
@@ -659,9 +549,8 @@ def _add_editing(commands: Any) -> None:
     for parser in (enable, disable):
         parser.add_argument("ids", nargs="+", metavar="ID", help="ids of transformations")
     for parser in (register, enable, disable):
-        _add_project_option(parser)
-        _add_env(parser)
-        parser.add_argument("--yes", action="store_true", help="confirm a protected environment")
+        _add_place(parser)
+        _add_yes(parser)
 
 
 def _add_registry(commands: Any) -> None:
@@ -674,33 +563,26 @@ def _add_registry(commands: Any) -> None:
         actions, "init", "create the table, or add its missing columns", "registry:init"
     )
     _add_project(init)
-    init.add_argument(
-        "--all-columns",
-        action="store_true",
-        help="also create the optional columns (step, description …)",
-    )
+    _add_flag(init, "--all-columns", "also create the optional columns (step, description …)")
     load = _command(
         actions, "import", "load rows from a JSON, TOML or CSV file", "registry:import_rows"
     )
     load.add_argument("file", metavar="FILE", help="*.json, *.toml or *.csv")
     _add_project(load)
-    load.add_argument(
+    _add_flag(
+        load,
         "--all",
-        action="store_true",
-        help="import the rows of all projects and environments in the file, not only of PROJECT and ENV",
+        "import the rows of all projects and environments in the file, not only of PROJECT and ENV",
     )
-    load.add_argument(
-        "--prune", action="store_true", help="delete the rows that the file does not contain (asks)"
-    )
-    load.add_argument(
+    _add_flag(load, "--prune", "delete the rows that the file does not contain (asks)")
+    _add_flag(
+        load,
         "--ingestion-config",
-        action="store_true",
-        help="convert the rows of an IngestionSourceConfig to Bronze rows; FILE may also be a table, or URL#TABLE",
+        "convert the rows of an IngestionSourceConfig to Bronze rows; FILE may also be a table, or URL#TABLE",
     )
     remove = _command(actions, "delete", "delete the rows with these ids (asks)", "editing:delete")
     remove.add_argument("ids", nargs="+", metavar="ID", help="ids of transformations")
-    _add_project_option(remove)
-    _add_env(remove)
+    _add_place(remove)
     save = _command(
         actions, "export", "write the rows to a JSON, TOML or CSV file", "registry:export"
     )
@@ -711,8 +593,8 @@ def _add_registry(commands: Any) -> None:
     )
     _add_project(listed)
     for parser in (init, load):
-        parser.add_argument("--yes", action="store_true", help="confirm a protected environment")
-    remove.add_argument("--yes", action="store_true", help="delete without asking")
+        _add_yes(parser)
+    _add_yes(remove, "delete without asking")
 
 
 def _positive(text: str) -> int:
@@ -737,21 +619,23 @@ def _whole(text: str, least: int, expected: str) -> int:
     return value
 
 
-def _seconds(text: str) -> float:
+def _float(text: str) -> float:
+    """Return the number, or NaN, which is in no range."""
     try:
-        value = float(text)
+        return float(text)
     except ValueError:
-        value = math.nan
+        return math.nan
+
+
+def _seconds(text: str) -> float:
+    value = _float(text)
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"expected seconds above 0, found {text}")
     return value
 
 
 def _fraction(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = _float(text)
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"expected a share between 0 and 1, found {text}")
     return value

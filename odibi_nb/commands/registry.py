@@ -6,8 +6,8 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from odibi_nb.commands.editing import confirm_deletion, edit_of
-from odibi_nb.commands.opening import confirmation, confirmed, found_manifests, open_project
+from odibi_nb.commands.editing import confirm_deletion, edit_of, open_registry, title_of
+from odibi_nb.commands.opening import confirmation, confirmed, found_manifests
 from odibi_nb.core.model.tables import redact, redact_url
 from odibi_nb.core.model.transformation import JSON_COLUMNS, SEED_COLUMNS, row_columns, row_id
 from odibi_nb.core.text.counts import counted
@@ -16,7 +16,7 @@ from odibi_nb.errors import ConfigurationError, DataError
 from odibi_nb.sources.upsert import KEY, Changes, Edit, row_key, rows_with_twins
 from odibi_nb.views.html_parts import first_of
 from odibi_nb.views.records import Records
-from odibi_nb.wiring import editable_registry, make_frame, read_table_beside_registry
+from odibi_nb.wiring import make_frame, read_table_beside_registry
 
 if TYPE_CHECKING:
     import argparse
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.commands.face import Face
-    from odibi_nb.core.protocols import EditableRegistry, Row
+    from odibi_nb.core.protocols import Row
     from odibi_nb.views.inspect.registry_edit import RegistryEdit
 
 WRITTEN = ("project", "environment", "inserted", "updated", "unchanged", "deleted")
@@ -38,14 +38,9 @@ class Place(NamedTuple):
     environment: str
 
 
-def _open(arguments: argparse.Namespace) -> tuple[GenericProjectOrchestrator, EditableRegistry]:
-    orchestrator = open_project(arguments, log_level="ERROR")
-    return orchestrator, editable_registry(orchestrator.place())
-
-
 def init(arguments: argparse.Namespace, face: Face) -> str:
     """Create the registry's table, file or folder, or add a table's missing columns."""
-    orchestrator, source = _open(arguments)
+    orchestrator, source = open_registry(arguments)
     confirmation(orchestrator, face, yes=arguments.yes, action="change")
     done = source.create(all_columns=arguments.all_columns)
     return f"{source.name}: {'; '.join(done) or 'nothing to do'}"
@@ -55,7 +50,7 @@ def import_rows(arguments: argparse.Namespace, face: Face) -> Records:
     """Import rows, and update the rows that exist. Either all rows are written or none."""
     from odibi_nb.sources.files import read_rows
 
-    orchestrator, source = _open(arguments)
+    orchestrator, source = open_registry(arguments)
     own = Place(orchestrator.project, orchestrator.env)
     if arguments.ingestion_config:
         rows = _from_ingestion_config(orchestrator, arguments.file, own, face)
@@ -218,7 +213,7 @@ def export(arguments: argparse.Namespace, face: Face) -> str:
     from odibi_nb.sources.files import write_rows
 
     del face
-    orchestrator, source = _open(arguments)
+    orchestrator, source = open_registry(arguments)
     rows = source.export(orchestrator.project, orchestrator.env)
     if getattr(source, "holds", lambda _: False)(Path(arguments.file)):
         problem = (
@@ -232,15 +227,10 @@ def export(arguments: argparse.Namespace, face: Face) -> str:
 def list_rows(arguments: argparse.Namespace, face: Face) -> Records:
     """List the rows of the project and environment as the table contains them."""
     del face
-    orchestrator, source = _open(arguments)
+    orchestrator, source = open_registry(arguments)
     rows = [_shown(row) for row in source.export(orchestrator.project, orchestrator.env)]
     columns = tuple(c for c in SEED_COLUMNS if c not in {"project", "environment"})
-    return Records(
-        f"{orchestrator.project} · env {orchestrator.env} · {source.name}",
-        columns,
-        rows,
-        make_frame,
-    )
+    return Records(title_of(orchestrator, source), columns, rows, make_frame)
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

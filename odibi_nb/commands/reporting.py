@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from odibi_nb.commands.opening import open_project
+from odibi_nb.commands.opening import opened
 from odibi_nb.reporting import find_report, report_text, save_report
 
 if TYPE_CHECKING:
@@ -17,11 +17,8 @@ if TYPE_CHECKING:
 def report(arguments: argparse.Namespace, face: Face) -> WrittenReport | str:
     """Write the report of a run to a file, or return it for ``--out -``."""
     del face
-    orchestrator = open_project(arguments, log_level="ERROR")
-    try:
+    with opened(arguments) as orchestrator:
         found = find_report(orchestrator, arguments.run_id)
-    finally:
-        orchestrator.close()
     if arguments.out == "-":
         return report_text(found, arguments.format)
     return save_report(found, arguments.out, arguments.format, force=arguments.force)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.commands.opening import confirmation, open_project
+from odibi_nb.commands.opening import confirmation, opened
 from odibi_nb.commands.running import open_to_run, selected, started
 from odibi_nb.core.rollback.preparing import raise_for_problems
 from odibi_nb.core.running.rollback_run import texts_of
@@ -38,11 +38,8 @@ def rollback(arguments: argparse.Namespace, face: Face) -> Any:
         "drop": bool(arguments.drop),
     }
     if arguments.dry_run:
-        orchestrator = open_project(arguments, log_level="ERROR")
-        try:
-            return plan_table(orchestrator.rollback_plan(arguments.run_id, **wanted))
-        finally:
-            orchestrator.close()
+        with opened(arguments) as planned:
+            return plan_table(planned.rollback_plan(arguments.run_id, **wanted))
     orchestrator = open_to_run(arguments, face)
     if orchestrator.config.protected and not arguments.yes:
         # A person who types the project's name must know what it will do.

@@ -1,15 +1,15 @@
-"""``run``, ``retry``, ``plan`` and ``panel``."""
+"""``run``, ``retry``, ``plan``, ``status`` and ``panel``."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.commands.opening import confirmation, open_project
+from odibi_nb.commands.opening import confirmation, open_project, opened
 from odibi_nb.core.planning.selection import exactly
 from odibi_nb.core.text.toml import decode_toml
 from odibi_nb.errors import ConfigurationError
 from odibi_nb.settings import load_settings
-from odibi_nb.views.json_documents import plan_document
+from odibi_nb.views.json_documents import plan_document, status_document
 
 if TYPE_CHECKING:
     import argparse
@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from odibi_nb.commands.face import Face
     from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.planning.plan import RunPlan
+    from odibi_nb.core.planning.stale_plan import ProjectStatus
     from odibi_nb.core.protocols import View
-    from odibi_nb.views.json_documents import PlanDocument
+    from odibi_nb.views.json_documents import PlanDocument, StatusDocument
+
+BODY = "the cell's body"
+"""Name of the text below a cell magic, for messages."""
 
 
 def run(arguments: argparse.Namespace, face: Face) -> Any:
@@ -114,12 +118,21 @@ def panel(arguments: argparse.Namespace, face: Face) -> Any:
 
 def plan(arguments: argparse.Namespace, face: Face) -> RunPlan | PlanDocument:
     """Plan a run. Writes nothing."""
-    orchestrator = open_project(arguments, log_level="ERROR")
-    try:
+    with opened(arguments) as orchestrator:
         found = orchestrator.plan(**_options(arguments, overrides_from(face.body)))
-    finally:
-        orchestrator.close()
     return plan_document(found) if arguments.json else found
+
+
+def status(arguments: argparse.Namespace, face: Face) -> ProjectStatus | StatusDocument:
+    """Show the state of each row: fresh, stale or unknown, and why. Writes nothing."""
+    del face
+    with opened(arguments) as orchestrator:
+        found = orchestrator.status(
+            target_layers=arguments.layers,
+            select=selected(arguments),
+            exclude=arguments.exclude,
+        )
+    return status_document(found) if arguments.json else found
 
 
 def _options(arguments: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -159,12 +172,20 @@ def overrides_from(body: str) -> dict[str, dict[str, Any]]:
     try:
         tables = decode_toml("\n".join(lines))
     except ValueError as exc:
-        raise ConfigurationError("the cell's body", [f"is not TOML: {exc}"]) from exc
-    loose = [name for name, value in tables.items() if not isinstance(value, dict)]
+        raise ConfigurationError(BODY, [f"is not TOML: {exc}"]) from exc
+    return only_tables(tables)
+
+
+def only_tables(body: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the decoded TOML of a cell's body, in which each transformation has a table.
+
+    Raises:
+        ConfigurationError: if a key is outside a table.
+    """
+    loose = [name for name, value in body.items() if not isinstance(value, dict)]
     if loose:
         names = ", ".join(map(repr, loose))
         raise ConfigurationError(
-            "the cell's body",
-            [f"write {names} below the header of a transformation, such as [SILVER_001]"],
+            BODY, [f"write {names} below the header of a transformation, such as [SILVER_001]"]
         )
-    return tables
+    return body

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,12 @@ from odibi_nb.core.model.events import Status
 from odibi_nb.core.protocols import Portion
 from odibi_nb.core.rehearsal.past_attempts import attempt_in
 from odibi_nb.core.runlog.attempt_logs import known_ids, last_failed, newest_attempts
-from odibi_nb.core.runlog.history import past_attempts, past_runs
+from odibi_nb.core.runlog.history import LAST, past_attempts, past_runs
 from odibi_nb.core.running.failure_frames import frames_of, headline
 from odibi_nb.core.running.failure_place import place_of
 from odibi_nb.core.running.held_memory import held_bytes, size_text
 from odibi_nb.core.running.kept_failures import FAILURES, KEPT, KEPT_BYTES, Failure
+from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.spark_errors import is_spark_error, trace_apart
 from odibi_nb.debugging import load_transformation, try_transformation
 from odibi_nb.errors import ConfigurationError, did_you_mean
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from odibi_nb.debugging import LoadedTransformation
     from odibi_nb.views.inspect.trial import Trial
 
-LAST = "last"
 LOG_LINES = 40
 FOLLOW_SECONDS = 0.3
 RUNS_LOOKED_AT = 50
@@ -45,13 +46,13 @@ _LATE = "the function itself succeeded: Spark finds such an error only when the 
 def load(arguments: argparse.Namespace, face: Face) -> LoadedTransformation:
     """Load a transformation's inputs and the other arguments of its function. Writes nothing."""
     del face
-    orchestrator = open_project(arguments, log_level="ERROR")
+    orchestrator = open_project(arguments)
     return load_transformation(orchestrator, arguments.id, _portion(arguments), run=arguments.run)
 
 
 def try_out(arguments: argparse.Namespace, face: Face) -> Trial:
     """Call the cell's or the module's function as a run would. Write nothing without ``--write``."""
-    orchestrator = open_project(arguments, log_level="ERROR")
+    orchestrator = open_project(arguments)
     if arguments.write:
         confirmation(orchestrator, face, yes=arguments.yes, action="write to")
     elif orchestrator.config.protected:
@@ -70,8 +71,7 @@ def try_out(arguments: argparse.Namespace, face: Face) -> Trial:
 
 
 def _portion(arguments: argparse.Namespace) -> Portion | None:
-    portion = Portion(limit=arguments.limit, fraction=arguments.sample)
-    return portion or None
+    return Portion(limit=arguments.limit, fraction=arguments.sample) or None
 
 
 def debug(arguments: argparse.Namespace, face: Face) -> FailureReport | str:
@@ -84,7 +84,7 @@ def debug(arguments: argparse.Namespace, face: Face) -> FailureReport | str:
     failure = kept_failure(arguments)
     if failure is not None:
         return _report(failure)
-    return _report_from_log(open_project(arguments, log_level="ERROR"), arguments.id)
+    return _report_from_log(open_project(arguments), arguments.id)
 
 
 def _replayed(arguments: argparse.Namespace) -> FailureReport | str:
@@ -108,7 +108,7 @@ def not_reproduced(trial: Trial) -> str:
 
 def replay_failure(arguments: argparse.Namespace) -> Trial:
     """Call a transformation again, as it is now, on the inputs that it read when it failed in a run."""
-    orchestrator = open_project(arguments, log_level="ERROR")
+    orchestrator = open_project(arguments)
     place = (orchestrator.state_dir, orchestrator.project, orchestrator.env)
     name = (last_failed(*place) or LAST) if arguments.id == LAST else arguments.id
     past = attempt_in(orchestrator, name, arguments.run, failed=True)
@@ -119,20 +119,14 @@ def forget_failures() -> str:
     """Release all failures that this process keeps, and return their number and size."""
     kept, size = len(FAILURES.newest_first()), size_text(FAILURES.held())
     FAILURES.clear()
-    return (
-        f"released {kept} failure{'' if kept == 1 else 's'}, {size}: `debug` still has their logs"
-    )
+    return f"released {counted(kept, 'failure')}, {size}: `debug` still has their logs"
 
 
 def kept_failure(arguments: argparse.Namespace) -> Failure | None:
     """Return the newest failure in this process that matches the arguments; None without one."""
     for failure in FAILURES.newest_first():
-        if arguments.project not in {None, failure.project} or arguments.env not in {
-            None,
-            failure.env,
-        }:
-            continue
-        if arguments.id in {LAST, failure.transformation_id}:
+        here = arguments.project in {None, failure.project} and arguments.env in {None, failure.env}
+        if here and arguments.id in {LAST, failure.transformation_id}:
             return failure
     return None
 
@@ -216,7 +210,7 @@ def _tail(log: str) -> str:
 
 def log(arguments: argparse.Namespace, face: Face) -> AttemptLogs | None:
     """Show the output and log of a transformation, from its newest run or from the given one."""
-    orchestrator = open_project(arguments, log_level="ERROR")
+    orchestrator = open_project(arguments)
     run_id = None if arguments.run == LAST else arguments.run
     if arguments.follow:
         _follow(orchestrator, arguments.id, run_id, face)
@@ -234,22 +228,12 @@ def log(arguments: argparse.Namespace, face: Face) -> AttemptLogs | None:
 
 def _recorded(orchestrator: GenericProjectOrchestrator, name: str, run_id: str | None) -> str:
     """Describe an attempt whose journal is elsewhere: the run log has its status, not its output."""
-    try:
-        ids = (
-            [run_id]
-            if run_id
-            else [
-                run["run_id"]
-                for run in past_runs(
-                    orchestrator.sinks(), RUNS_LOOKED_AT, orchestrator.project, orchestrator.env
-                )
-            ]
-        )
-        rows = [
-            r for r in past_attempts(orchestrator.sinks(), ids) if r["transformation_id"] == name
-        ]
-    finally:
-        orchestrator.close()
+    with closing(orchestrator):
+        sinks, ids = orchestrator.sinks(), [run_id] if run_id else []
+        if not ids:
+            runs = past_runs(sinks, RUNS_LOOKED_AT, orchestrator.project, orchestrator.env)
+            ids = [run["run_id"] for run in runs]
+        rows = [r for r in past_attempts(sinks, ids) if r["transformation_id"] == name]
     if not rows:
         return ""
     row: dict[str, Any] = rows[-1]

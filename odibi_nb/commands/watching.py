@@ -6,8 +6,7 @@ import argparse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.api import GenericProjectOrchestrator
-from odibi_nb.commands.opening import found_manifests, open_manifest, open_project
+from odibi_nb.commands.opening import found_manifests, open_in, open_manifest, open_project, opened
 from odibi_nb.core.process.state_folder import state_folder
 from odibi_nb.core.runlog.followed_run import FollowedRun
 from odibi_nb.core.runlog.history import LAST
@@ -57,9 +56,7 @@ def runs_away(arguments: argparse.Namespace) -> Iterator[tuple[RunElsewhere, str
     manifests = [open_manifest(arguments)] if named else found_manifests()[0]
     for manifest in manifests if len(manifests) == 1 else ():
         for env in manifest.environments:
-            orchestrator = GenericProjectOrchestrator(
-                manifest.project, env, manifest_path=manifest.path, log_level="ERROR"
-            )
+            orchestrator = open_in(manifest, env)
             try:
                 tables = orchestrator.run_state()
                 if tables is None:
@@ -125,7 +122,7 @@ def _usual(
     """Return the usual time and rows of each transformation; nothing if the run log cannot be read."""
     named = argparse.Namespace(**vars(arguments) | {"project": project, "env": env})
     try:
-        orchestrator = open_project(named, log_level="ERROR")
+        orchestrator = open_project(named)
     except (OdibiError, OSError):
         return {}
     try:
@@ -155,12 +152,9 @@ def _going_on(arguments: argparse.Namespace) -> Path | None:
 
 
 def _logged(arguments: argparse.Namespace, run_id: str) -> PastRun:
-    orchestrator = open_project(arguments, log_level="ERROR")
-    where = orchestrator.state_dir, orchestrator.sinks(), orchestrator.project, orchestrator.env
-    try:
+    with opened(arguments) as orchestrator:
+        where = orchestrator.state_dir, orchestrator.sinks(), orchestrator.project, orchestrator.env
         return find_past_run(*where, run_id)
-    finally:
-        orchestrator.close()
 
 
 def _journaled(arguments: argparse.Namespace, run_id: str) -> PastRun | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.model.manifest import folder_name
 from odibi_nb.core.text.variables import variables_in
 from odibi_nb.export.exported_files import ExportedFile
-from odibi_nb.export.tasks import Task, check_names, tasks_of
+from odibi_nb.export.tasks import check_names, tasks_of
 from odibi_nb.export.yaml_text import Commented, yaml_text
 from odibi_nb.version import __version__
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.model.manifest import ProjectManifest
     from odibi_nb.export.request import ExportRequest
+    from odibi_nb.export.tasks import Task
 
 MOST_TASKS = 256
 """Number of jobs that one workflow may have."""
@@ -47,7 +48,7 @@ def github_files(request: ExportRequest) -> list[ExportedFile]:
             "One run of a project and environment at a time.",
             {"group": f"odibi-{slug}-{folder_name(request.env)}", "cancel-in-progress": False},
         ),
-        "jobs": {_job_id(task): _job(request, task, root) for task in tasks},
+        "jobs": {_job_id(task.key): _job(request, task, root) for task in tasks},
     }
     folder = request.out or root / ".github" / "workflows"
     return [ExportedFile(folder / f"odibi_{slug}.yml", request.command, yaml_text(workflow))]
@@ -58,8 +59,8 @@ def repository_of(folder: Path) -> Path:
     return next((path for path in (folder, *folder.parents) if (path / ".git").exists()), folder)
 
 
-def _job_id(task: Task) -> str:
-    return task.key if task.key[0].isalpha() or task.key[0] == "_" else f"_{task.key}"
+def _job_id(key: str) -> str:
+    return key if key[0].isalpha() or key[0] == "_" else f"_{key}"
 
 
 def _job(request: ExportRequest, task: Task, root: Path) -> dict[str, Any]:
@@ -67,8 +68,8 @@ def _job(request: ExportRequest, task: Task, root: Path) -> dict[str, Any]:
     words = request.run_words(task)
     job: dict[str, Any] = {"runs-on": "ubuntu-latest"}
     if task.after:
-        job["needs"] = [_job_id(Task(key)) for key in task.after]
-    variables = secrets_of(manifest, request.env)
+        job["needs"] = [_job_id(key) for key in task.after]
+    variables = sorted(variables_in(manifest.environments.get(request.env, {})))
     if variables:
         job["env"] = Commented(
             "The manifest's variables: store each as a secret of the repository.",
@@ -86,11 +87,6 @@ def _job(request: ExportRequest, task: Task, root: Path) -> dict[str, Any]:
         {"run": shlex.join(words), "working-directory": _relative(manifest, root)},
     ]
     return job
-
-
-def secrets_of(manifest: ProjectManifest, env: str) -> list[str]:
-    """Return the names of the variables that the environment *env* of *manifest* uses."""
-    return sorted(variables_in(manifest.environments.get(env, {})))
 
 
 def _relative(manifest: ProjectManifest, root: Path) -> str:

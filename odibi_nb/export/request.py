@@ -37,11 +37,6 @@ class ExportRequest:
     schedule: tuple[str, ...] = ()
     out: Path | None = None
 
-    @property
-    def protected(self) -> bool:
-        """True if runs in `env` must be confirmed."""
-        return bool(self.manifest.environments.get(self.env, {}).get("protected"))
-
     def run_words(self, task: Task) -> list[str]:
         """Return the words of the command that runs *task* in a shell, in the folder of the manifest.
 
@@ -49,6 +44,7 @@ class ExportRequest:
         """
         program = ["python", "-m", "odibi_nb", "run"]
         part = [] if task.alone else [f"--part={task.key}"]  # tasks side by side may share a lake
-        confirmed = ["--yes"] if self.protected else []
+        protected = self.manifest.environments.get(self.env, {}).get("protected")
+        confirmed = ["--yes"] if protected else []
         where = ["--manifest", "manifest.json", f"--env={self.env}"]
         return [*program, *where, *part, *task.words, "--log-level", "INFO", *confirmed]

@@ -311,11 +311,11 @@ def _error(message: str | None) -> dict[str, Any]:
 
 def _names(payload: Mapping[str, Any], key: str) -> list[str]:
     """Return the tables under *key*, without duplicates."""
-    names = {  # a dict keeps the order
-        redact_url(table) if is_location(table) else TableName.parse(table).key: None
+    names = (
+        redact_url(table) if is_location(table) else TableName.parse(table).key
         for table in payload.get(key) or ()
-    }
-    return [*names]
+    )
+    return [*dict.fromkeys(names)]
 
 
 def _tables_read(payload: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

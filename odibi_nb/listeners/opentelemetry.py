@@ -180,10 +180,7 @@ class _RunTrace:
         """Return the span of the payload's layer, and start it if necessary."""
         layer = payload["layer"]
         if layer not in self._layers:
-            facts = {
-                **self._facts,
-                "odibi.layer": layer,
-            }  # with the run's engine, not the first row's
+            facts = {**self._facts, "odibi.layer": layer}  # the run's engine, not the first row's
             self._layers[layer] = self._child(self._span, f"layer {layer}", payload, facts)
         return self._layers[layer]
 

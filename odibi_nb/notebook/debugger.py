@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -93,8 +94,6 @@ def can_insert_cells(shell: Any) -> bool:
 def can_debug(shell: Any) -> bool:
     """Return True if a person can answer the debugger's prompts."""
     if not has_kernel(shell):
-        import sys
-
         return bool(sys.stdin and sys.stdin.isatty())
     return can_answer(shell)
 

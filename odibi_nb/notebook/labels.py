@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from odibi_nb.views.escaping import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def labelled(widget: Any, label: str, tip: str, width: str = "300px") -> Any:
@@ -30,6 +33,18 @@ def ticked_box(text: str, **keywords: Any) -> Any:
     box = w.Checkbox(True, **keywords)
     box.description = described(box, text)
     return box
+
+
+def small_button(
+    text: str, icon: str, tip: str, press: Callable[[], object], **keywords: Any
+) -> Any:
+    """Return a button as wide as its label, which calls *press*."""
+    import ipywidgets as w
+
+    layout = {"width": "max-content"}
+    button = w.Button(description=text, icon=icon, tooltip=tip, layout=layout, **keywords)
+    button.on_click(lambda _button: press())
+    return button
 
 
 def described(widget: Any, text: str) -> str:

@@ -197,8 +197,7 @@ class _Splitter:
     def _dollar(self, found: re.Match[str]) -> str:
         if found[1]:
             return f"${found[2]}"
-        value = self.names.evaluate(found[0], ast.parse(found[2], mode="eval"))
-        return str(value)
+        return str(self.names.evaluate(found[0], ast.parse(found[2], mode="eval")))
 
     def _braced(self, quote: str) -> str:
         """Read from ``{`` to the matching ``}``, and return the text that replaces it."""

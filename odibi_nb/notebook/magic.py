@@ -13,6 +13,7 @@ from IPython.display import display, publish_display_data
 from traitlets import TraitError
 
 from odibi_nb.commands import CommandHelp, Face, execute, parse
+from odibi_nb.commands.face import followed_as_text, text_views
 from odibi_nb.core.running.kept_failures import FAILURES, KEPT
 from odibi_nb.core.text.terminal_text import readable
 from odibi_nb.errors import OdibiError, RunLockedError
@@ -124,7 +125,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
             ui=lambda asked: explain_ui(self.shell, asked),
             opened=self._opened,
             background=self._start,
-            spell=lambda words: " ".join(["%odibi", *map(quoted, words)]),
+            spell=_spelled,
             watch=self._watch,
             panel=self._panel if has_kernel(self.shell) else None,
         )
@@ -135,11 +136,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
 
             self.live = LiveView(lambda rows: choose_ui(self.shell, ui, rows), self._words)
             return (self.live,), log_level or "CRITICAL"
-        if log_level is not None:
-            return (), log_level
-        from odibi_nb.views.run.console import ThrottledConsole
-
-        return (ThrottledConsole("INFO"),), "CRITICAL"
+        return text_views(ui, log_level)
 
     def _opened(self, orchestrator: GenericProjectOrchestrator) -> None:
         """Give the live view the project's state folder, and a way to cancel the run."""
@@ -174,10 +171,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
     def _watch(self, run: FollowedRun, ui: str) -> str:
         """Follow *run* in this cell's output, without keeping the kernel busy if it has widgets."""
         if choose_ui(self.shell, ui) == TEXT:
-            from odibi_nb.views.run.console import ThrottledConsole
-
-            run.show_in(ThrottledConsole("INFO"))
-            return run.follow()
+            return followed_as_text(run, ui)
         from odibi_nb.notebook.live.watching import watch_in_cell
 
         return watch_in_cell(run, lambda rows: choose_ui(self.shell, ui, rows))
@@ -211,9 +205,9 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
             return None
         if arguments.command == "try":
             debugger.say_what_is_held()
-        if arguments.command == "try" and not value.succeeded and not can_answer(self.shell):
-            display(value)
-            value.raise_for_status()  # no person is present: a job must see the failure
+            if not value.succeeded and not can_answer(self.shell):
+                display(value)
+                value.raise_for_status()  # no person is present: a job must see the failure
         if isinstance(value, RunResult):
             self.shown = (value.run_id, self.shell.execution_count)
             debugger.say_what_is_held()
@@ -226,7 +220,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         from odibi_nb.views.run.other_run import OtherRun
 
         again = f"%odibi {line.strip()} --force"
-        card = OtherRun.of(refusal, lambda words: " ".join(["%odibi", *map(quoted, words)]), again)
+        card = OtherRun.of(refusal, _spelled, again)
         if not has_kernel(self.shell):
             return str(card)
         publish_display_data({"text/html": card.html(), "text/plain": str(card)})
@@ -285,6 +279,11 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
 
         for bundle in run_bundles(snapshot_of(result), result):
             publish_display_data(bundle)
+
+
+def _spelled(words: Sequence[str]) -> str:
+    """Return the words of a command as a person types it in a notebook."""
+    return " ".join(["%odibi", *map(quoted, words)])
 
 
 def register(ipython: Any) -> None:

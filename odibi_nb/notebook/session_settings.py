@@ -51,9 +51,8 @@ class SessionSettings(Configurable):
         Raises:
             TraitError: if the value is not valid for the setting; `%config` shows the message.
         """
-        from odibi_nb.settings import (
-            checked_setting,
-        )  # late: %load_ext needs no TOML and no msgspec
+        # Late: %load_ext needs no TOML and no msgspec.
+        from odibi_nb.settings import checked_setting
 
         try:
             return checked_setting(proposal["trait"].name, proposal["value"])

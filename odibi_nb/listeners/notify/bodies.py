@@ -62,16 +62,14 @@ def _slack(letter: Letter) -> dict[str, Any]:
     return {
         "text": title.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"),
         "blocks": [
-            {
-                "type": "header",
-                "text": {"type": "plain_text", "text": title[:_MOST_TITLE], "emoji": False},
-            },
-            {
-                "type": "section",
-                "text": {"type": "plain_text", "text": text[:_SLACK_TEXT], "emoji": False},
-            },
+            {"type": "header", "text": _slack_text(title[:_MOST_TITLE])},
+            {"type": "section", "text": _slack_text(text[:_SLACK_TEXT])},
         ],
     }
+
+
+def _slack_text(text: str) -> dict[str, Any]:
+    return {"type": "plain_text", "text": text, "emoji": False}
 
 
 def _teams(letter: Letter) -> dict[str, Any]:

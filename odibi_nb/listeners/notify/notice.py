@@ -134,9 +134,12 @@ class NoticeWriter:
             "run": run_id,
             **made,
             "owner": self._place.manifest.owner,
-            "look at it": self._command(run_id) if run_id else "",
-            "log": self._log(run_id) if run_id else "",
         }
+        if run_id:
+            words = ["show", run_id, "--project", self._project, "--env", self._env]
+            journal = self._place.state_dir / "runs" / run_id / "journal.jsonl"
+            facts["look at it"] = f"%odibi {shlex.join(words)}"
+            facts["log"] = f"{self._place.config.run_log}; {journal}"
         return Notice(
             event=event,
             title=one_line(f"{title} · {self._project} · {self._env}"),
@@ -146,14 +149,6 @@ class NoticeWriter:
             run_id=run_id,
             transformation_id=plain_text(row),
         )
-
-    def _command(self, run_id: str) -> str:
-        words = ["show", run_id, "--project", self._project, "--env", self._env]
-        return f"%odibi {shlex.join(words)}"
-
-    def _log(self, run_id: str) -> str:
-        journal = self._place.state_dir / "runs" / run_id / "journal.jsonl"
-        return f"{self._place.config.run_log}; {journal}"
 
 
 def _failed(attempts: Sequence[Mapping[str, Any]]) -> dict[str, str]:

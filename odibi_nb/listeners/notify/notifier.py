@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.events import EventType, Status
@@ -87,9 +88,7 @@ class RunNotifier:
         if died(run):
             self._put(self._write.run_abandoned(run_id, records))
             return
-        counts: dict[str, int] = {}
-        for record in last.values():
-            counts[record["status"]] = counts.get(record["status"], 0) + 1
+        counts = Counter(record["status"] for record in last.values())
         self._put(self._write.run_ended(run_id, run["status"], counts, failed))
 
     def deliver(self) -> None:

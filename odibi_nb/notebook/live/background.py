@@ -177,7 +177,7 @@ class BackgroundRun:
                 orchestrator.views += [
                     *self._views,
                     self._state,
-                    _RunView(self._on_begin, self._on_message, self._show_requests),
+                    _RunView(self._on_begin, self._log, self._show_requests),
                 ]
                 self._project = orchestrator
                 self._result = self._act(orchestrator)
@@ -207,10 +207,6 @@ class BackgroundRun:
                 self._project.cancel(transformation_id)
             self._early_requests.clear()
 
-    def _on_message(self, text: str) -> None:
-        """Store a message of the run."""
-        self._log.write(f"{text}\n")
-
     def _show_requests(self) -> None:
         self._on_requests(self.requests if self.running else None)
 
@@ -232,22 +228,19 @@ class BackgroundRun:
 
 
 class _RunView(View):
-    """A view that calls functions.
+    """A view that calls functions, and collects the messages of the run.
 
     Args:
         begin: called once the run can be cancelled.
-        message: called with each message of the run.
+        log: gets each message of the run.
         cancel_requested: called when the run is asked to cancel.
     """
 
     def __init__(
-        self,
-        begin: Callable[[], None],
-        message: Callable[[str], None],
-        cancel_requested: Callable[[], None],
+        self, begin: Callable[[], None], log: CapturedLog, cancel_requested: Callable[[], None]
     ) -> None:
         self._begin = begin
-        self._message = message
+        self._log = log
         self._cancel_requested = cancel_requested
 
     def on_plan(self, plan: RunPlan) -> None:
@@ -263,7 +256,7 @@ class _RunView(View):
 
     def on_message(self, level: str, text: str) -> None:
         del level
-        self._message(text)
+        self._log.write(f"{text}\n")
 
 
 def run_in_cell(
@@ -287,14 +280,8 @@ def run_in_cell(
     def cancel() -> None:
         run.cancel()
 
-    def show_requests(requests: int | None) -> None:
-        button.show(requests)
-        button.widget.layout.display = "none" if requests is None else None
-        if requests is None:
-            button.release()
-
     button = EndButton(cancel)
     view = LiveView(choose, ReservedOutputs(button.widget))
     view.state_dir, view.usual = orchestrator.state_dir, orchestrator.usual
-    run = BackgroundRun(lambda: orchestrator, act, name, view, on_requests=show_requests)
+    run = BackgroundRun(lambda: orchestrator, act, name, view, on_requests=button.follow)
     return run.start()

@@ -121,7 +121,7 @@ class EndButton:
         cancel: requests cancellation, each call more forcefully.
     """
 
-    def __init__(self, cancel: Callable[[], None]) -> None:
+    def __init__(self, cancel: Callable[[], object]) -> None:
         import ipywidgets
 
         self.widget = ipywidgets.Button(icon="stop", layout=ipywidgets.Layout(width="auto"))
@@ -140,9 +140,16 @@ class EndButton:
         self.widget.description, self.widget.tooltip = labels[level]
         self.widget.disabled = requests is None or level == len(PRESSES)
 
-    def release(self) -> None:
-        """Forget the run, as a `CancelButton` does."""
-        self.widget.on_click(self._pressed, remove=True)
+    def follow(self, requests: int | None) -> None:
+        """Show the effect of the next press of one run. When the run is over, hide the button and forget the run.
+
+        Args:
+            requests: number of cancel requests so far; None if the run is over.
+        """
+        self.show(requests)
+        self.widget.layout.display = "none" if requests is None else None
+        if requests is None:
+            self.widget.on_click(self._pressed, remove=True)
 
     def _pressed(self, _button: Any) -> None:
         self._cancel()

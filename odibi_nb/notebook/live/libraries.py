@@ -12,13 +12,9 @@ import contextlib
 import importlib
 import sys
 import threading
-from typing import TYPE_CHECKING
 
 from odibi_nb.core.process.forks import at_fork
 from odibi_nb.notebook.environment import PLOTLY, WIDGETS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MODULES = {WIDGETS: "ipywidgets", PLOTLY: "plotly.graph_objs._figurewidget"}
 """The module that each picture needs. The second one imports everything that Plotly's live figure uses."""
@@ -70,7 +66,7 @@ class Libraries:
     def _import(self, names: list[str]) -> None:
         for name in names:
             # A library that cannot be imported leaves the picture that needs none.
-            with self._importing, _rests(self._hurry), contextlib.suppress(Exception):
+            with self._importing, _Rests(self._hurry), contextlib.suppress(Exception):
                 importlib.import_module(MODULES[name])
 
     def before_fork(self) -> None:
@@ -92,6 +88,8 @@ class Libraries:
 class _Rests:
     """A finder that finds nothing. It pauses before each module that the thread of its creation imports.
 
+    In a ``with`` block, other threads run in these pauses.
+
     Args:
         hurry: ends all pauses.
     """
@@ -99,22 +97,17 @@ class _Rests:
     def __init__(self, hurry: threading.Event) -> None:
         self._thread, self._hurry = threading.get_ident(), hurry
 
+    def __enter__(self) -> None:
+        sys.meta_path.insert(0, self)
+
+    def __exit__(self, *_: object) -> None:
+        sys.meta_path.remove(self)
+
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         """Pause, and leave the module to the other finders."""
         del name, path, target
         if threading.get_ident() == self._thread:
             self._hurry.wait(REST_SECONDS)
-
-
-@contextlib.contextmanager
-def _rests(hurry: threading.Event) -> Iterator[None]:
-    """Let other threads run between the modules that this thread imports in the block."""
-    rests = _Rests(hurry)
-    sys.meta_path.insert(0, rests)
-    try:
-        yield
-    finally:
-        sys.meta_path.remove(rests)
 
 
 LIBRARIES = Libraries()

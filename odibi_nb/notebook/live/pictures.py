@@ -73,15 +73,11 @@ class HtmlPicture(Picture):
     Args:
         surface: where to draw.
         cancelling: the way to cancel the run from its picture; None if the picture has none.
-        state_dir: the folder of the run's journal. HTML shows no log during a run.
     """
 
     unfolded = ""
 
-    def __init__(
-        self, surface: Surface, cancelling: Cancelling | None, state_dir: Path | None
-    ) -> None:
-        del state_dir
+    def __init__(self, surface: Surface, cancelling: Cancelling | None) -> None:
         self._surface = surface
         self._cancelling = cancelling
 
@@ -112,6 +108,7 @@ class Chart(Protocol):
 
     def end(self, snapshot: RunSnapshot) -> None:
         """Show the end of the run."""
+        self.paint(snapshot)
 
 
 class WidgetPicture(Picture):
@@ -205,7 +202,7 @@ class WidgetPicture(Picture):
 
     def _paint_head(self, snapshot: RunSnapshot) -> None:
         heard = self._button is not None and self._button.update(snapshot)
-        if self._button is not None and (heard or self._button.heard):
+        if self._button is not None and self._button.heard:
             name = self._summary[0]
             self._head.children = (name, *([self._button.widget] if heard else []))
         hint = "" if heard else _hint(self._cancelling, snapshot)
@@ -316,9 +313,6 @@ class PlotlyChart(Chart):
                     figure.layout[key] = now["layout"][key]
         self._drawn = now
 
-    def end(self, snapshot: RunSnapshot) -> None:
-        self.paint(snapshot)
-
 
 class BestChart(Chart):
     """The chart as SVG until Plotly is imported, then as a live Plotly figure."""
@@ -390,6 +384,6 @@ def _fill(widgets: Sequence[Any], texts: Sequence[str]) -> None:
 PICTURES: dict[str, Callable[[Surface, Cancelling | None, Path | None], Picture]] = {
     PLOTLY: lambda *where: WidgetPicture(BestChart(), *where),
     WIDGETS: lambda *where: WidgetPicture(SvgChart(), *where),
-    HTML: HtmlPicture,
+    HTML: lambda surface, cancelling, _no_log: HtmlPicture(surface, cancelling),
 }
 """The pictures by the name of the UI. The console draws ``text``."""

@@ -36,6 +36,7 @@ class Surface(Protocol):
 
     def reserve(self, text: str) -> None:
         """Show *text*, and make room for the three parts, so that any thread can fill them."""
+        self.announce(text)
 
     def show(self, bundles: Sequence[Bundle]) -> None:
         """Replace the content of the first parts, each by its bundle. The other parts keep their content."""
@@ -57,6 +58,7 @@ class Surface(Protocol):
 
     def live_bundle(self) -> Bundle:
         """Return a bundle that shows the live run in a further output; empty if that is impossible."""
+        return {}
 
 
 class CellOutputs(Surface):
@@ -71,16 +73,13 @@ class CellOutputs(Surface):
         self._kept: Any = None
 
     def announce(self, text: str) -> None:
-        self._show([_note(text)])
+        self.show([_note(text)])
 
     def reserve(self, text: str) -> None:
-        self._show([_note(text), EMPTY, EMPTY])
+        self.show([_note(text), EMPTY, EMPTY])
 
     def show(self, bundles: Sequence[Bundle]) -> None:
         """Display the bundles, or update the existing outputs."""
-        self._show(bundles)
-
-    def _show(self, bundles: Sequence[Bundle]) -> None:
         for handle, bundle in zip(self._handles, bundles, strict=False):
             handle.update(bundle, raw=True)
         for bundle in bundles[len(self._handles) :]:
@@ -102,9 +101,6 @@ class CellOutputs(Surface):
         else:
             self._kept.update(bundle, raw=True)
 
-    def live_bundle(self) -> Bundle:
-        return {}
-
 
 class ReservedOutputs(Surface):
     """Outputs of a cell, reserved before its run begins on another thread.
@@ -122,7 +118,7 @@ class ReservedOutputs(Surface):
         self._fixed = is_databricks()
         self._boxes = tuple(ipywidgets.VBox([]) for _ in range(3))
         summary, *others = self._boxes
-        summary.children = (ipywidgets.HTML(note_html(STARTING)),)
+        _fill(summary, note_html(STARTING))
         parts = (ipywidgets.VBox([button, summary]), *others)
         self._whole = ipywidgets.VBox(parts)
         self._outputs = CellOutputs()
@@ -131,19 +127,14 @@ class ReservedOutputs(Surface):
             display(_note(NOT_KEPT), raw=True)
 
     def announce(self, text: str) -> None:
-        import ipywidgets
-
-        self._boxes[0].children = (ipywidgets.HTML(note_html(text)),)
-
-    def reserve(self, text: str) -> None:
-        self.announce(text)
+        _fill(self._boxes[0], note_html(text))
 
     def show(self, bundles: Sequence[Bundle]) -> None:
         """Update the outputs. The boxes remain in other displays of the run."""
         self._outputs.show(bundles)
         if self._fixed:
             for box, bundle in zip(self._boxes, bundles, strict=False):
-                _fill(box, bundle)
+                _fill(box, bundle.get("text/html", ""))
 
     def show_widgets(self, widgets: Sequence[Any], text: str) -> None:
         del text
@@ -152,16 +143,13 @@ class ReservedOutputs(Surface):
     def show_table(self, bundle: Bundle) -> None:
         self._outputs.show_table(bundle)
         if self._fixed:
-            _fill(self._boxes[-1], bundle)
+            _fill(self._boxes[-1], bundle.get("text/html", ""))
 
     def show_error(self, title: str, text: str, *, started: bool) -> None:
-        import ipywidgets
-
         if not started:
             for box in self._boxes:
                 box.children = ()
-        error = ipywidgets.HTML(error_html(title, text))
-        self._boxes[-1 if started else 0].children = (error,)
+        _fill(self._boxes[-1 if started else 0], error_html(title, text))
         self._outputs.show_error(title, text, started=started)
 
     def live_bundle(self) -> Bundle:
@@ -185,10 +173,10 @@ def _note(text: str) -> Bundle:
     return {"text/html": note_html(text), "text/plain": text} if text else EMPTY
 
 
-def _fill(box: Any, bundle: Bundle) -> None:
+def _fill(box: Any, html: str) -> None:
     import ipywidgets
 
-    box.children = (ipywidgets.HTML(bundle.get("text/html", "")),)
+    box.children = (ipywidgets.HTML(html),)
 
 
 def fill_boxes(boxes: Sequence[Any], widgets: Sequence[Any]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from odibi_nb.core.functions.modules import reloaded_text
 from odibi_nb.core.model.events import EventType, RunEvent
+from odibi_nb.core.text.counts import counted
 from odibi_nb.notebook.environment import HTML, PLOTLY, WIDGETS
 from odibi_nb.notebook.live.libraries import LIBRARIES, MODULES
 from odibi_nb.notebook.live.pictures import PICTURES
@@ -96,7 +97,7 @@ class LiveView(RunState):
         self.picture, self._shown, self._refused = None, "", ""
         count = len(plan.rows)
         with self._harmless():
-            self.surface.reserve(f"{count:,} {'row' if count == 1 else 'rows'} planned, starting")
+            self.surface.reserve(f"{counted(count, 'row')} planned, starting")
         # Chosen here: on another thread, the kernel does not know which front end asked.
         name = self._choose(count)
         self._keeps, self._kept = name in MODULES, time.monotonic()
@@ -126,8 +127,7 @@ class LiveView(RunState):
             return
         with self._harmless():
             snapshot = replace(self.snapshot(), warnings=tuple(result.warnings))
-            table = table_bundle(snapshot, result, self.picture.unfolded)
-            self.surface.show_table(table)
+            self.surface.show_table(table_bundle(snapshot, result, self.picture.unfolded))
             self._table_missing = False
 
     def fail(self, title: str, text: str) -> None:

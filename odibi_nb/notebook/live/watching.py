@@ -16,7 +16,6 @@ from odibi_nb.wiring import make_frame
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.runlog.followed_run import FollowedRun
     from odibi_nb.views.run.state import RunSnapshot
 
@@ -35,18 +34,11 @@ def watch_in_cell(run: FollowedRun, choose: Callable[[int], str]) -> str:
     stop = _watched[run.run_id] = threading.Event()
     if choose(0) == HTML:
         return _watch(run, LiveView(lambda _rows: HTML, reserved_html()), stop)
-
-    def cancel() -> None:
-        run.cancel()
-
-    button = EndButton(cancel)
+    button = EndButton(run.cancel)
     button.show(0)
 
     def painted(snapshot: RunSnapshot) -> None:
-        button.show(snapshot.cancel_level if snapshot.live else None)
-        button.widget.layout.display = None if snapshot.live else "none"
-        if not snapshot.live:
-            button.release()
+        button.follow(snapshot.cancel_level if snapshot.live else None)
 
     view = LiveView(choose, ReservedOutputs(button.widget), painted)
     threading.Thread(target=_watch, args=(run, view, stop), name="odibi-watch", daemon=True).start()
@@ -65,14 +57,8 @@ def _watch(run: FollowedRun, view: LiveView, stop: threading.Event) -> str:
     if status == INTERRUPTED:
         view.close()
     if status:
-        result = _ended(run)
-        if result is not None:
-            view.add_details(result)
+        past = run.past()
+        if past is not None:
+            view.add_details(result_of(past, make_frame))
         view.close()
     return status
-
-
-def _ended(run: FollowedRun) -> RunResult | None:
-    """Return the result of a run that has ended, with its logs."""
-    past = run.past()
-    return None if past is None else result_of(past, make_frame)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.process.state_folder import state_folder
 from odibi_nb.core.runlog.recovery import newest_dead_run
 from odibi_nb.core.text.counts import counted
+from odibi_nb.notebook.labels import small_button
 from odibi_nb.settings import load_settings
 from odibi_nb.views.notices import note_html
 from odibi_nb.views.records import cell_text
@@ -34,13 +35,8 @@ class CutOffNotice:
         self.run_id = ""
         self._retry = retry
         self._text = w.HTML()
-        self.button = w.Button(
-            description="Retry it",
-            icon="repeat",
-            tooltip="Run its unfinished rows, and the rows that need them",
-            layout={"width": "max-content"},
-        )
-        self.button.on_click(lambda _button: self._press())
+        tip = "Run its unfinished rows, and the rows that need them"
+        self.button = small_button("Retry it", "repeat", tip, self._press)
         self.widget = w.HBox([], layout={"align_items": "center", "flex_flow": "row wrap"})
 
     def look(self, folder: Path, project: str, env: str) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.name_lists import some_of
+from odibi_nb.notebook.labels import small_button
 from odibi_nb.views.notices import note_html
 
 if TYPE_CHECKING:
@@ -30,13 +31,8 @@ class Fold:
 
         self._controls = controls
         self._text = w.HTML()
-        self.change = w.Button(
-            description="Change",
-            icon="pencil",
-            tooltip="Show the choices again, for the next run",
-            layout={"width": "max-content"},
-        )
-        self.change.on_click(lambda _button: self.unfold())
+        tip = "Show the choices again, for the next run"
+        self.change = small_button("Change", "pencil", tip, self.unfold)
         self._line = w.HBox(
             [self._text, self.change],
             layout={"align_items": "center", "flex_flow": "row wrap", "grid_gap": "0 8px"},

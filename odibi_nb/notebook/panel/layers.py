@@ -49,7 +49,7 @@ class LayerBoxes:
             for layer in layers
         }
         for box in self._boxes.values():
-            box.observe(self._on_tick, names="value")
+            box.observe(lambda _change: self._changed(), names="value")
         self._box.children = tuple(self._boxes.values())
         for box in before.values():
             box.close()
@@ -65,6 +65,3 @@ class LayerBoxes:
         """Tick all layers."""
         for box in self._boxes.values():
             box.value = True
-
-    def _on_tick(self, _change: Any) -> None:
-        self._changed()

@@ -171,11 +171,10 @@ class RunPanel:
         """
         if self.result is None or self._ran is None:
             raise ConfigurationError("panel", ["nothing was run yet"])
-        run_id, confirm = self.result.run_id, self.choices.confirm
-        return self._start(self._ran, lambda project: project.retry(run_id, confirm=confirm))
+        return self._retry_run(self.result.run_id, self._ran)
 
     def _retry_run(self, run_id: str, place: Chosen) -> BackgroundRun:
-        """Retry the unfinished rows of a run that this panel did not start."""
+        """Retry the unfinished rows of a run, which this panel need not have started."""
         confirm = self.choices.confirm
         return self._start(place, lambda project: project.retry(run_id, confirm=confirm))
 
@@ -256,10 +255,8 @@ class RunPanel:
                 rows = rows_of(orchestrator)
             html, status_text = plan_html(plan, in_panel=True), _plan_text(plan)
         except Exception as exc:  # noqa: BLE001  otherwise the error would be lost
-            html, status_text = (
-                error_html(f"{choices.name} cannot be planned", _why(exc)),
-                "No plan.",
-            )
+            html = error_html(f"{choices.name} cannot be planned", _why(exc))
+            status_text = "No plan."
         with self._lock:
             if number != self._plans:
                 return  # the user has started another preview
@@ -321,12 +318,8 @@ class RunPanel:
                 run.requests if run is not None and run.running else None,
                 self.command,
                 confirmed=self._form.confirmed,
-                can_retry=self._can_retry(),
+                can_retry=bool(self._unfinished()),
             )
-
-    def _can_retry(self) -> bool:
-        """Return True if the last run, in the chosen environment, left unfinished rows."""
-        return bool(self._unfinished())
 
     def _unfinished(self) -> list[str]:
         """Return the unfinished rows of the last run, if it was in the chosen environment."""
@@ -352,7 +345,6 @@ def _why(error: Exception) -> str:
 
 def _plan_text(plan: RunPlan) -> str:
     """Return a one-line summary of a plan, for screen readers too."""
-    count = counted(len(plan.rows), "transformation")
     if plan.problems:
         return f"{counted(len(plan.problems), 'problem')}: nothing will run."
-    return f"{count} would run."
+    return f"{counted(len(plan.rows), 'transformation')} would run."

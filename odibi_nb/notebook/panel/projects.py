@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from odibi_nb.api import GenericProjectOrchestrator
@@ -61,15 +61,11 @@ def _labelled(manifests: list[ProjectManifest]) -> list[Project]:
     ]
 
 
-@contextlib.contextmanager
+@contextmanager
 def opened(chosen: Chosen) -> Iterator[GenericProjectOrchestrator]:
     """Open the chosen project for the block, and discard all output of the block."""
-    with routed_output(), captured(CapturedLog()):
-        orchestrator = open_chosen(chosen)
-        try:
-            yield orchestrator
-        finally:
-            orchestrator.close()
+    with routed_output(), captured(CapturedLog()), closing(open_chosen(chosen)) as orchestrator:
+        yield orchestrator
 
 
 def open_chosen(chosen: Chosen) -> GenericProjectOrchestrator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from odibi_nb.notebook.labels import labelled
+from odibi_nb.notebook.labels import labelled, small_button
 from odibi_nb.views.notices import note_html
 
 if TYPE_CHECKING:
@@ -59,27 +59,16 @@ class RowChooser:
             "auto",
         )
         self.note = w.HTML(note_html(NOT_LISTED))
-        self.clear = w.Button(
-            description="Choose none",
-            tooltip="Run all transformations again",
-            icon="times",
-            layout=w.Layout(width="max-content"),
-        )
+        tip = "Run all transformations again"
+        self.clear = small_button("Choose none", "times", tip, self._on_clear)
         # JupyterLab takes the arrow keys away from lists, so a button chooses the matches, too.
-        self.add = w.Button(
-            description="Choose found",
-            tooltip="Choose all transformations that the search finds",
-            icon="check",
-            disabled=True,
-            layout=w.Layout(width="max-content"),
-        )
+        tip = "Choose all transformations that the search finds"
+        self.add = small_button("Choose found", "check", tip, self._on_add, disabled=True)
         buttons = w.HBox([self.add, self.clear], layout=w.Layout(flex_flow="row wrap"))
         below = w.VBox([self.note, buttons], layout=w.Layout(margin="0 0 0 98px"))
         self.controls = (self.search, self.only, below)
         self.search.observe(self._on_search, names="value")
         self.only.observe(self._on_only, names="value")
-        self.add.on_click(self._on_add)
-        self.clear.on_click(self._on_clear)
 
     @property
     def listed(self) -> bool:
@@ -157,15 +146,9 @@ class RowChooser:
             self._count()
         self._changed()
 
-    def _on_add(self, _button: Any) -> None:
-        with self._lock:
-            self.chosen = tuple(value for _, value in self.only.options)
-            self._fill()
-        self._changed()
+    def _on_add(self) -> None:
+        self.choose(value for _, value in self.only.options)
 
-    def _on_clear(self, _button: Any) -> None:
+    def _on_clear(self) -> None:
         if self._rows:
-            with self._lock:
-                self.chosen = ()
-                self._fill()
-            self._changed()
+            self.choose(())

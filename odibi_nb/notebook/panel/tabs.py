@@ -41,7 +41,7 @@ class PanelTabs(View):
         summary: the head of the run, above all tabs.
     """
 
-    def __init__(self, toggle: Callable[[int], None] = lambda _number: None) -> None:
+    def __init__(self, toggle: Callable[[int], None]) -> None:
         import ipywidgets as w
 
         self.preview = w.HTML(
@@ -154,9 +154,6 @@ class TabSurface(Surface):
     def announce(self, text: str) -> None:
         _show_bundle(self._boxes[0], {"text/html": note_html(text)})
 
-    def reserve(self, text: str) -> None:
-        self.announce(text)
-
     def show(self, bundles: Sequence[Bundle]) -> None:
         for box, bundle in zip(self._boxes, bundles, strict=False):
             _show_bundle(box, bundle)
@@ -173,9 +170,6 @@ class TabSurface(Surface):
             for box in self._boxes:
                 box.children = ()
         _show_bundle(self._boxes[-1 if started else 0], {"text/html": error_html(title, text)})
-
-    def live_bundle(self) -> Bundle:
-        return {}
 
 
 def _show_bundle(box: Any, bundle: Bundle) -> None:
