@@ -211,7 +211,7 @@ def report(
         env: the environment.
         out: the file; by default ``report-RUN_ID.html`` or ``.md`` in the working directory.
         format: ``html`` for a page, ``md`` for a pull request.
-        force: also replace a file that is not a report, or  that was changed.
+        force: also replace a file that is not a report, or that was changed.
         **keywords: further arguments of `GenericProjectOrchestrator`, such as `manifest_path`.
 
     Raises:

@@ -537,7 +537,7 @@ def _add_report(commands: Any) -> None:
     report.add_argument(
         "--format", choices=["html", "md"], default="html", help="HTML page, or Markdown (html)"
     )
-    _add_flag(report, "--force", "also replace a file that is not a report, or  was changed")
+    _add_flag(report, "--force", "also replace a file that is not a report, or was changed")
 
 
 def _add_editing(commands: Any) -> None:

@@ -94,8 +94,8 @@ FRESHNESS_STYLES = {
 
 
 def style_of(status: str) -> StatusStyle:
-    """Return the style of a row in this status."""
-    return WAITING_STYLE if status == WAITING else STATUS_STYLES[status]
+    """Return the style of a row in this status. A status of a newer version looks like a waiting row."""
+    return STATUS_STYLES.get(status, WAITING_STYLE)
 
 
 def text_colour(colour: str) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import CodeType, ModuleType
 
-_parsed: dict[tuple[str, str], ModuleSource] = {}
+_parsed: dict[tuple[str, str, bool], ModuleSource] = {}
 # (module, hash of its text) to the parsed text
 _read: dict[str, tuple[tuple[int, int, int, int], bytes]] = {}
 # path to the state of the file and its bytes; a plan of many rows asks for few files
@@ -154,7 +154,7 @@ def _bytes_of(path: Path) -> bytes:
 
 
 def _parse(module: str, data: bytes, *, is_package: bool) -> ModuleSource:
-    key = (module, hashlib.blake2b(data, digest_size=16).hexdigest())
+    key = module, hashlib.blake2b(data, digest_size=16).hexdigest(), is_package
     if key not in _parsed:
         try:
             text = data.decode("utf-8-sig")

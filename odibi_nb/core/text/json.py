@@ -94,8 +94,7 @@ def decode_config(text: str | bytes | bytearray) -> Any:
         return decoded
     if text.count(colon) <= keys:  # nearly always: no key of the text is lost
         return decoded
-    raw = _encoded(text)
-    bare = raw.removeprefix(_BYTE_ORDER_MARK)
+    bare = _encoded(text).removeprefix(_BYTE_ORDER_MARK)
     # Nearly always equal: a duplicate key makes the text longer than the encoded value.
     if _ENCODER.encode(decoded) == msgspec.json.format(bare, indent=-1):
         return decoded
@@ -104,7 +103,7 @@ def decode_config(text: str | bytes | bytearray) -> Any:
     except (ValueError, RecursionError):  # this parser also refuses some numbers
         twins = [*_twin_keys(bare)]
         lines = [
-            f"key {shown(key)} occurs twice: {_place(raw, first)} and {_place(raw, second)}"
+            f"key {shown(key)} occurs twice: {_place(bare, first)} and {_place(bare, second)}"
             for key, first, second in twins[:MAX_TWINS]
         ]
         if (more := len(twins) - MAX_TWINS) > 0:

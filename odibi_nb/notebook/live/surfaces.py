@@ -127,7 +127,7 @@ class ReservedOutputs(Surface):
             display(_note(NOT_KEPT), raw=True)
 
     def announce(self, text: str) -> None:
-        _fill(self._boxes[0], note_html(text))
+        _fill(self._boxes[0], note_html(text) if text else "")
 
     def show(self, bundles: Sequence[Bundle]) -> None:
         """Update the outputs. The boxes remain in other displays of the run."""

@@ -230,7 +230,7 @@ class _Shape:
             "attempt": max([row.attempt for row in rows], default=0) > 1,
             "change": not {row.change for row in rows} <= {"", AS_MANY},
         }
-        self.names = [name for name, _ in COLUMNS if differ.get(name, True)]
+        self.names = [name for name, _ in COLUMNS if name not in VARYING or differ[name]]
         self.columns = _columns(column_widths(rows) if widths is None else widths, self.names)
         self.head = f"<thead><tr>{''.join(map(_title, self.names))}</thead>"
         # A power of two: the longest row of a live run changes rarely the bars of the others.

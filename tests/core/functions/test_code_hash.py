@@ -550,6 +550,16 @@ def test_running_code_does_not_change_its_hash(project, text, called):
     assert project.read("at_work").digest != before.digest
 
 
+def test_a_module_that_becomes_a_package_is_one(project):
+    """The same text in ``rules.py`` and in ``rules/__init__.py`` has other relative imports."""
+    project.write("helper.py", "")
+    find = ProjectSources(ProjectModules(project.folder)).find
+    assert not find("helper").is_package
+    (project.folder / "helper.py").unlink()
+    project.write("helper/__init__.py", "")
+    assert ProjectSources(ProjectModules(project.folder)).find("helper").is_package
+
+
 def test_a_function_that_a_cell_put_into_a_module_counts(project):
     """The function that runs decides, not the one that its module's file has."""
     before = project.read()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odibi_nb.core.text.json import as_json, decode_json
+from odibi_nb.core.text.json import as_json, decode_config, decode_json
 
 json_values = st.recursive(
     st.none()
@@ -71,6 +71,13 @@ def test_a_byte_order_mark_is_no_error():
     """Windows editors put a byte order mark before JSON; it is passed over."""
     assert decode_json(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
     assert decode_json('\ufeff{"a": 1}') == {"a": 1}
+
+
+@pytest.mark.parametrize("text", ['\ufeff{"ab": 1, "ab": 2}', b'\xef\xbb\xbf{"ab": 1, "ab": 2}'])
+def test_a_byte_order_mark_is_in_no_column(text):
+    """The places of duplicate keys are those that an editor shows: it does not count the mark."""
+    with pytest.raises(ValueError, match="line 1, column 2 and line 1, column 11"):
+        decode_config(text)
 
 
 def test_bottomless_json_is_malformed():
