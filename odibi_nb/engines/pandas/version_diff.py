@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.table_diff import SAMPLES, RowDifference, TableDiff
 from odibi_nb.core.text.sql_text import double_quoted, literal
+from odibi_nb.engines.comparison_parts import column_changes
 from odibi_nb.engines.delta.unshared_files import unshared
 from odibi_nb.engines.optional_imports import reason, require
+from odibi_nb.engines.pandas.dialect import DuckDialect
 from odibi_nb.engines.row_difference import (
     COPIES,
-    Dialect,
-    column_changes,
     compared,
     difference,
     shared_columns,
@@ -346,30 +346,3 @@ def _reading(paths: Sequence[str]) -> str:
     """Return SQL for the rows of Parquet files."""
     listed = ", ".join(map(literal, paths))
     return f"read_parquet([{listed}], hive_partitioning = false)"
-
-
-class DuckDialect(Dialect):
-    """DuckDB's SQL, over a *connection*."""
-
-    differing = "differing"
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Return the rows of a query, through Arrow: its times do not depend on the local time zone."""
-        found = self._connection.sql(sql).to_arrow_table()
-        return list(zip(*(column.to_pylist() for column in found.columns), strict=True))
-
-    def kept(self, name: str, sql: str) -> str:
-        """Store the rows of *sql* in the table *name*."""
-        self._connection.execute(f"CREATE TEMP TABLE {name} AS {sql}")
-        return name
-
-    def quoted(self, name: str) -> str:
-        """Quote the name of a column."""
-        return double_quoted(name)
-
-    def seconds(self, column: str) -> str:
-        """Return a call of DuckDB's ``epoch``."""
-        return f"epoch({column})"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import functools
 import operator
 import shutil
@@ -13,11 +12,12 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.protocols import TableDetails
-from odibi_nb.core.text.sql_text import backticked, spark_literal
+from odibi_nb.core.text.sql_text import backticked
 from odibi_nb.engines import output_rules, table_compare
 from odibi_nb.engines.delta.details import COMMITS_LOOKED_AT, last_write
 from odibi_nb.engines.optional_imports import reason
 from odibi_nb.engines.spark import writes as spark_writes
+from odibi_nb.engines.spark.dialect import SparkDialect
 from odibi_nb.engines.spark.empty_columns import decided
 from odibi_nb.engines.spark.frames import fit, storable, types_of, with_missing
 from odibi_nb.engines.spark.session import SAIL
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 MAX_EXACT = 200_000
 """Highest number of rows for which distinct values are counted, which shuffles every column."""
-_AS_TEXT = ("map", "variant")
-"""Types by which Spark can neither group nor sort."""
 _SEED = 0
 """A fixed seed, so that the same table always gives the same sample."""
 _NOT_HERE = ("NOT_SUPPORTED", "NOT_IMPLEMENTED", "not supported", "not implemented")
@@ -170,59 +168,20 @@ def compare(
         DataError: if one of the DataFrames cannot be read.
     """
     with _views(before, after, spark) as (present, written):
-        sides = SparkSides(spark, (written, types_of(after.schema)))
-        if before is not None:
-            sides.present, sides.types_present = present, types_of(before.schema)
+        sides = table_compare.Sides(
+            dialect=SparkDialect(spark),
+            written=written,
+            present="" if before is None else present,
+            types_written=types_of(after.schema),
+            types_present={} if before is None else types_of(before.schema),
+            max_exact=MAX_EXACT,
+        )
         try:
             return table_compare.compare(sides, output, partial=partial)
         except Exception as exc:
             raise DataError(
                 f"{output.table}: cannot be compared with what would be written: {reason(exc)}"
             ) from exc
-
-
-class SparkSides(table_compare.Sides):
-    """Two views of a session; *written* is the name and the column types of the rows to write."""
-
-    max_exact = MAX_EXACT
-
-    def __init__(self, spark: Any, written: tuple[str, dict[str, str]]) -> None:
-        self._spark = spark
-        self.written, self.types_written = written
-        self.present, self.types_present = "", {}
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Collect the rows of a query; the queries return few rows."""
-        return python_rows(self._spark.sql(sql))
-
-    def quoted(self, name: str) -> str:
-        """Quote the name of a column for Spark."""
-        return backticked(name)
-
-    def scientific(self, column: str, digits: int) -> str:
-        """Return a call of Spark's ``printf`` that writes a float with *digits* significant digits."""
-        return f"printf({spark_literal(f'%.{digits - 1}e')}, {column})"
-
-    def comparable(self, column: str, kind: str) -> str:
-        """Return SQL that casts types with maps or variants, at any depth, to text."""
-        is_text = any(f"{word}<" in kind or kind == word for word in _AS_TEXT)
-        return f"CAST({column} AS STRING)" if is_text else column
-
-
-def python_rows(frame: Any) -> list[tuple[Any, ...]]:
-    """Collect the rows of a small DataFrame, with time stamps in UTC; pyspark returns local times."""
-    stamps = [kind == "timestamp" for kind in types_of(frame.schema).values()]
-    return [
-        tuple(
-            value.astimezone(dt.timezone.utc)
-            if stamp and value is not None
-            else value.asDict(recursive=True)
-            if hasattr(value, "asDict")
-            else value
-            for value, stamp in zip(row, stamps, strict=True)
-        )
-        for row in frame.collect()
-    ]
 
 
 @contextlib.contextmanager

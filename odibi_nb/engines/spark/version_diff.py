@@ -8,26 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.table_diff import RowDifference, TableDiff
 from odibi_nb.core.text.sql_text import backticked
+from odibi_nb.engines.comparison_parts import column_changes
 from odibi_nb.engines.optional_imports import reason
 from odibi_nb.engines.row_difference import (
     COPIES,
-    Dialect,
-    column_changes,
     compared,
     difference,
     shared_columns,
 )
+from odibi_nb.engines.spark.dialect import SparkDialect
 from odibi_nb.engines.spark.frames import types_of
-from odibi_nb.engines.spark.rehearsal import kept, python_rows
+from odibi_nb.engines.spark.rehearsal import kept
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from odibi_nb.engines.spark.session import Connection
-
-_AS_TEXT = ("map", "variant")
-"""Types by which Spark can neither group nor sort."""
 
 
 def diff(
@@ -95,28 +92,3 @@ def _differing(
         for view in (*views, dialect.differing):
             with contextlib.suppress(Exception):  # if the session has ended, its views have, too
                 spark.catalog.dropTempView(view)
-
-
-class SparkDialect(Dialect):
-    """Spark's SQL; *differing* is the name of a view."""
-
-    def __init__(self, spark: Any, differing: str) -> None:
-        self._spark = spark
-        self.differing = differing
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Collect the rows of a query; the queries return few rows."""
-        return python_rows(self._spark.sql(sql))
-
-    def quoted(self, name: str) -> str:
-        """Quote the name of a column."""
-        return backticked(name)
-
-    def seconds(self, column: str) -> str:
-        """Return a cast; Spark's times are seconds since 1970 as doubles."""
-        return f"CAST(CAST({column} AS TIMESTAMP) AS DOUBLE)"
-
-    def comparable(self, column: str, kind: str) -> str:
-        """Return SQL that casts types with maps or variants, at any depth, to text."""
-        is_text = any(f"{word}<" in kind or kind == word for word in _AS_TEXT)
-        return f"CAST({column} AS STRING)" if is_text else column
