@@ -41,6 +41,8 @@ from odibi_nb.core.model.tables import table_key
 from odibi_nb.engines.delta.errors import is_conflict, why_refused
 from odibi_nb.engines.delta.left_files import why_files_stay
 from odibi_nb.engines.delta.log import DeltaLog
+from odibi_nb.engines.delta.row_counts import total
+from odibi_nb.engines.delta.versions import is_by
 from odibi_nb.engines.optional_imports import reason, require
 from odibi_nb.errors import DataError
 
@@ -101,11 +103,6 @@ class Append:
     commit: Commit
     left: tuple[str, ...]
     moved: Commit | None
-
-    @property
-    def attempt(self) -> str:
-        """The name of the attempt in messages and commits."""
-        return attempt_of(self.commit.info)
 
 
 def attempt_of(info: Mapping[str, Any]) -> str:
@@ -228,7 +225,7 @@ def _take_back(table: Any, log: DeltaLog, name: str, info: WriteInfo) -> None:
     paths = [path for one in left for path in one.left]
     if not paths:
         return  # another writer has removed or replaced these rows since
-    attempts = ", ".join(dict.fromkeys(one.attempt for one in left))
+    attempts = ", ".join(dict.fromkeys(attempt_of(one.commit.info) for one in left))
     odd = next((path for path in paths if not path.isascii()), None)
     if odd is not None:  # Spark writes such paths unencoded; delta-rs always encodes them
         why = f"they are in {odd.rpartition('/')[0]}, a folder name that only Spark can write"
@@ -268,13 +265,12 @@ def _rows_of_others(appends: Sequence[Append], info: WriteInfo) -> int | None:
 
     That version has no rows of the run's own earlier attempts.
     """
-    counts = [
+    return total(
         one.commit.rows.get(path)
         for one in appends
         if one.commit.info.get("run_id") != info.run_id
         for path in one.left
-    ]
-    return None if None in counts else sum(count for count in counts if count is not None)
+    )
 
 
 def cannot_take_back(name: str, which: str, why: str) -> DataError:
@@ -323,11 +319,10 @@ def _earlier(table: Any, log: DeltaLog, name: str, info: WriteInfo) -> list[Appe
 def _is_settled(commit: Commit, info: WriteInfo, earlier_runs: Collection[str]) -> bool:
     """Return True if the table had no rows of earlier attempts right after *commit*."""
     found = commit.info
-    if found.get("transformation_id") != info.transformation_id:
-        return False
-    if found.get("run_id") == info.run_id and str(found.get("attempt")) == str(info.attempt):
+    if is_by(found, info):
         return commit.is_append or "takes_back" in found
-    return "takes_back" in found and found.get("run_id") in earlier_runs
+    same_row = found.get("transformation_id") == info.transformation_id
+    return same_row and "takes_back" in found and found.get("run_id") in earlier_runs
 
 
 def _append(commit: Commit, newest: Mapping[str, tuple[Commit, bool]]) -> Append:

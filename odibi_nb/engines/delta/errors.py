@@ -80,11 +80,8 @@ def why_refused(error: BaseException, table: Any, writer: Writer = DELTA_RS) -> 
         writer: the library that tried to commit.
     """
     text = str(error)
-    if found := _FEATURES.search(text):
-        names = sorted(
-            {feature_name(name) for name in found[1].split(",")}
-        )  # delta-rs's order varies
-        why = f"the table uses {', '.join(names)}, which {writer.name} cannot write"
+    if features := unsupported_features(error):
+        why = f"the table uses {features}, which {writer.name} cannot write"
         return Refusal(why, writer.instead)
     if _APPEND_ONLY in text:
         why = "the table is append-only (delta.appendOnly), and this would remove rows"

@@ -107,9 +107,7 @@ class DeltaLog:
     def __init__(self, uri: str, storage_options: Mapping[str, str]) -> None:
         self._folder = local_path(uri)
         if self._folder is None:
-            handler = require("deltalake.fs", "the pandas engine").DeltaStorageHandler
-            filesystem = require("pyarrow.fs", "the pandas engine").PyFileSystem
-            self._files = filesystem(handler(uri, dict(storage_options) or None))
+            self._files = file_system(uri, storage_options)
         self._read: dict[int, Commit] = {}
 
     def commits(self, version: int) -> Iterator[Commit]:
@@ -140,6 +138,13 @@ class DeltaLog:
             with self._files.open_input_stream(name) as file:
                 return bytes(file.read())
         return None
+
+
+def file_system(uri: str, storage_options: Mapping[str, str]) -> Any:
+    """Return Arrow's file system of the files below *uri*, as delta-rs reaches them."""
+    handler = require("deltalake.fs", "the pandas engine").DeltaStorageHandler
+    files = require("pyarrow.fs", "the pandas engine").PyFileSystem
+    return files(handler(uri, dict(storage_options) or None))
 
 
 def local_path(uri: str) -> str | None:

@@ -68,19 +68,18 @@ def open_table(
     check_path(uri)
     shown = redact_url(uri)
     lib = deltalake()
-    if "://" not in uri and not _is_folder(Path(uri)):
+    is_local = "://" not in uri
+    if is_local and not _is_folder(Path(uri)):
         # delta-rs 1.1.0 would create the folder, and panic if a file is in the way.
         _check_nothing_there(Path(uri), name, writing=writing)
         return None
     try:
         return lib.DeltaTable(uri, version=version, storage_options=dict(storage_options) or None)
-    except lib.exceptions.TableNotFoundError:
-        if "://" not in uri:
-            _check_nothing_there(Path(uri), name, writing=writing)
-        return None
     except Exception as exc:
-        if "://" not in uri:
+        if is_local:
             _check_nothing_there(Path(uri), name, writing=writing)
+        if isinstance(exc, lib.exceptions.TableNotFoundError):
+            return None
         raise DataError(f"{name}: {shown} cannot be read: {reason(exc)}") from exc
 
 
