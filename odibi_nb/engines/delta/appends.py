@@ -49,6 +49,7 @@ from odibi_nb.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from odibi_nb.core.model.transformation import Output
     from odibi_nb.core.protocols import WriteInfo
     from odibi_nb.engines.delta.log import Commit
 
@@ -63,6 +64,19 @@ _TRIES = 100
 """Number of tries to remove earlier appends; a try fails if another writer commits first."""
 _MOST_PAUSE = 0.05
 """Longest pause between two of these tries, in seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A requested write: output and author."""
+
+    output: Output
+    info: WriteInfo
+
+    @property
+    def only_once(self) -> bool:
+        """True for an append in a run, which a retry must not repeat; only runs retry writes."""
+        return self.output.mode == "append" and bool(self.info.run_id)
 
 
 class Appends:

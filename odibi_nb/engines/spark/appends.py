@@ -71,8 +71,7 @@ def _place(target: DeltaTarget) -> tuple[str, str | None] | None:
     if target.path is not None:
         return target.path, None
     with contextlib.suppress(Exception):  # a catalog may hide the location
-        sql = f"DESCRIBE DETAIL {target.identifier}"
-        row = target.connection.spark.sql(sql).collect()[0]
+        row = target.detail()
         place = str(row["location"])
         if not _is_local(place):
             return place, str(row["id"])
@@ -91,11 +90,10 @@ def _refuse_others(target: DeltaTarget, info: WriteInfo) -> None:
         why = "Sail does not show a table's history, and deltalake does not reach the table"
         raise cannot_take_back(target.name, "if there are any", why)
     try:
-        rows = target.connection.spark.sql(f"DESCRIBE HISTORY {target.identifier}").collect()
+        history = [*map(commit_metadata, target.history())]
     except Exception as exc:
         why = f"the table's history cannot be read ({reason(exc)})"
         raise cannot_take_back(target.name, "if there are any", why) from exc
-    history = [commit_metadata(row.asDict(recursive=True)) for row in rows]
     found = [
         entry
         for entry in _in_effect(history)

@@ -38,7 +38,7 @@ from odibi_nb.core.text.sql_text import backticked
 from odibi_nb.engines.delta import details as delta_details
 from odibi_nb.engines.delta import restore as delta_restore
 from odibi_nb.engines.delta import versions as delta_versions
-from odibi_nb.engines.delta.appends import Appends
+from odibi_nb.engines.delta.appends import Appends, Request
 from odibi_nb.engines.delta.tables import check_path, open_table
 from odibi_nb.engines.delta.unshared_files import files_at
 from odibi_nb.engines.delta.writes import write_lock
@@ -66,7 +66,6 @@ from odibi_nb.engines.spark.frames import is_spark, storable, to_spark, types_of
 from odibi_nb.engines.spark.jobs import ClassicJobs, ConnectJobs, attempt_scope
 from odibi_nb.engines.spark.session import SAIL, forget
 from odibi_nb.engines.spark.session_loss import why_lost
-from odibi_nb.engines.spark.writes import Request, Written
 from odibi_nb.errors import DataError, EngineNotAvailableError, OdibiError, TableNotFoundError
 from odibi_nb.storage import spark_names
 from odibi_nb.storage.spark_names import identifier_at, identifier_of
@@ -88,6 +87,7 @@ if TYPE_CHECKING:
     from odibi_nb.engines.files.discovery import LocationOptions
     from odibi_nb.engines.lake import Lake
     from odibi_nb.engines.spark.session import Connection
+    from odibi_nb.engines.spark.writes import Written
 
 MOST_BYTES_HERE = 4 * 2**30
 """Largest size of changed files that this process compares; Spark compares larger ones."""
@@ -421,7 +421,7 @@ class SparkEngine(
         spark = self.connection.spark
         time_zone = spark.conf.get("spark.sql.session.timeZone")
         frame = storable(frame, output.table, time_zone)
-        request = Request(output, info)
+        request = Request(output=output, info=info)
         if target.path is None and not self.exists(table):
             make_schema(spark, target.identifier)
         with write_lock(target.key), in_microseconds(self.connection):

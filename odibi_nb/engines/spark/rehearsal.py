@@ -142,8 +142,7 @@ def details(target: DeltaTarget, schema: Any) -> TableDetails:
     """Read the details of a table through Spark, which also counts its rows from the log."""
     commits: list[dict[str, Any]] = []
     with contextlib.suppress(Exception):  # Sail has no history; the other details remain
-        sql = f"DESCRIBE HISTORY {target.identifier} LIMIT {COMMITS_LOOKED_AT}"
-        commits = [row.asDict() for row in target.connection.spark.sql(sql).collect()]
+        commits = target.history(COMMITS_LOOKED_AT)
     return TableDetails(
         rows=int(target.frame().count()),
         columns=types_of(schema),
