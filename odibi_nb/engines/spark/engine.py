@@ -238,15 +238,20 @@ class SparkEngine(
             self._counts[frame] = rows
         return frame
 
+    @property
+    def _file_options(self) -> Mapping[str, str] | None:
+        """delta-rs's options for the files of the lake's tables; None if only Spark reaches them."""
+        if isinstance(self._lake, CatalogLake):
+            return None
+        return {} if self._lake.is_local else self._storage_options
+
     def versions(self, tables: Sequence[TableName]) -> dict[str, TableVersion]:
-        if self._lake.is_local:  # needs no session
-            return delta_versions.newest_versions(tables, self._lake.uri, {})
-        if not isinstance(self._lake, CatalogLake) and self._storage_options is not None:
-            options = self._storage_options
+        found: dict[str, TableVersion] = {}
+        if (options := self._file_options) is not None:
             found = delta_versions.newest_versions(tables, self._lake.uri, options)
-            tables = [table for table in tables if table.key not in found]
-        else:
-            found = {}
+            if self._lake.is_local:  # needs no session
+                return found
+        tables = [table for table in tables if table.key not in found]
         targets = {table.key: self._target(table) for table in tables}
         return {**found, **spark_versions.newest_versions(targets)}
 
@@ -256,8 +261,7 @@ class SparkEngine(
         return delta_versions.committed_at(self._lake.uri(table), version)
 
     def commits(self, table: TableName, *, down_to: int = 0) -> list[TableCommit]:
-        options = {} if self._lake.is_local else self._storage_options
-        if not isinstance(self._lake, CatalogLake) and options is not None:
+        if (options := self._file_options) is not None:
             return delta_versions.commits_of(self._lake.uri(table), table.key, options, down_to)
         if not self.exists(table):
             return []
@@ -419,21 +423,26 @@ class SparkEngine(
         table = TableName.parse(output.table)
         target = self._target(table)
         spark = self.connection.spark
-        time_zone = spark.conf.get("spark.sql.session.timeZone")
-        frame = storable(frame, output.table, time_zone)
+        frame = storable(frame, output.table, spark.conf.get("spark.sql.session.timeZone"))
         request = Request(output=output, info=info)
         if target.path is None and not self.exists(table):
             make_schema(spark, target.identifier)
-        with write_lock(target.key), in_microseconds(self.connection):
-            try:
-                written = spark_writes.write(
-                    target, frame, lambda: self._schema(target, table), request, self._appends
-                )
-            finally:
-                self.cached.forget(target.key)
+        with self._changing(target), in_microseconds(self.connection):
+            written = spark_writes.write(
+                target, frame, lambda: self._schema(target, table), request, self._appends
+            )
         self._tell(written, target, table, request)
         self.catalog.show([output.table])
         return written.rows
+
+    @contextlib.contextmanager
+    def _changing(self, target: spark_writes.DeltaTarget) -> Iterator[None]:
+        """Hold the table's write lock for the block, and then remove the table from the cache."""
+        with write_lock(target.key):
+            try:
+                yield
+            finally:
+                self.cached.forget(target.key)
 
     def _tell(
         self, written: Written, target: spark_writes.DeltaTarget, table: TableName, request: Request
@@ -478,11 +487,8 @@ class SparkEngine(
         target = self._target(table)
         if self._appends.is_alone(target.key, info) or not self.exists(table):
             return
-        with write_lock(target.key):
-            try:
-                without_earlier(target, info, self._appends)
-            finally:
-                self.cached.forget(target.key)
+        with self._changing(target):
+            without_earlier(target, info, self._appends)
 
     def outlook(self, table: TableName, version: int, *, restores: int) -> Outlook:
         place = self._restored_by_delta_rs(table)
@@ -502,13 +508,10 @@ class SparkEngine(
         """
         place = self._restored_by_delta_rs(table)
         target = self._target(table)
-        with write_lock(target.key):
-            try:
-                if place is not None:
-                    return delta_restore.restore(*place, info, restores=restores, expected=expected)
-                return spark_restore.restore(target, info, restores=restores, expected=expected)
-            finally:
-                self.cached.forget(target.key)
+        with self._changing(target):
+            if place is not None:
+                return delta_restore.restore(*place, info, restores=restores, expected=expected)
+            return spark_restore.restore(target, info, restores=restores, expected=expected)
 
     def drop(self, table: TableName, *, expected: int) -> None:
         """Delete *table* with its history.
@@ -527,8 +530,8 @@ class SparkEngine(
 
     def _restored_by_delta_rs(self, table: TableName) -> tuple[str, str, dict[str, str]] | None:
         """Return place, name and options of a table that delta-rs can restore; None for any other table."""
-        options = {} if self._lake.is_local else self._storage_options
-        if isinstance(self._lake, CatalogLake) or options is None:
+        options = self._file_options
+        if options is None:
             return None
         place = self._lake.uri(table), str(table), dict(options)
         if self.connection.kind == SAIL:
@@ -539,8 +542,7 @@ class SparkEngine(
         return None
 
     def exists(self, table: TableName) -> bool:
-        target = self._target(table)
-        return self._schema(target, table) is not None
+        return self._schema(self._target(table), table) is not None
 
     def check_writable(self) -> None:
         """Check that a local lake can be written, and start the session if necessary."""
@@ -653,17 +655,11 @@ class SparkEngine(
         found = self._diff_here(before, after, keys)
         if found is not None:
             return found
-        frames = tuple(None if at is None else self._frame_at(at) for at in (before, after))
-        versions = tuple(None if at is None else at.version for at in (before, after))
         one = after or before
         assert one is not None
-        return spark_diff.diff(
-            self.connection,
-            str(one.table),
-            (frames[0], frames[1]),
-            (versions[0], versions[1]),
-            keys,
-        )
+        frames = self._frame_at(before), self._frame_at(after)
+        versions = before.version if before else None, after.version if after else None
+        return spark_diff.diff(self.connection, str(one.table), frames, versions, keys)
 
     def _diff_here(
         self, before: TableAt | None, after: TableAt | None, keys: Sequence[str]
@@ -686,7 +682,9 @@ class SparkEngine(
                 raise
             return None
 
-    def _frame_at(self, at: TableAt) -> Any:
+    def _frame_at(self, at: TableAt | None) -> Any:
+        if at is None:
+            return None
         engine = getattr(at.engine, "on_session", at.engine)
         if not isinstance(engine, SparkEngine):
             raise DataError(
@@ -705,8 +703,8 @@ class SparkEngine(
             TableNotFoundError: if the table does not exist.
             DataError: if the version cannot be read.
         """
-        options = {} if self._lake.is_local else self._storage_options
-        if isinstance(self._lake, CatalogLake) or options is None:
+        options = self._file_options
+        if options is None:
             return None
         found = files_at(self._lake.uri(table), str(table), version, options)
         if found is None:
