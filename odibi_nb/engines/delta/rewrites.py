@@ -21,7 +21,7 @@ from odibi_nb.engines.optional_imports import require
 from odibi_nb.engines.pandas.frames import pyarrow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from odibi_nb.core.protocols import WriteInfo
 
@@ -113,19 +113,19 @@ def _times(kind: Any, name: str) -> Iterator[str]:
 def _far_files(table: Any, names: list[str]) -> list[str]:
     """Return the files that have, or may have, times outside the range of nanoseconds."""
     actions = pyarrow().table(table.get_add_actions(flatten=True))
-    far = []
-    for action in actions.to_pylist():
-        for name in names:
-            low, high = action.get(f"min.{name}"), action.get(f"max.{name}")
-            if low is None and high is None:
-                nothing = action.get(f"null_count.{name}")
-                if nothing is not None and nothing == action.get("num_records"):
-                    continue
-            near = low is not None and high is not None
-            if not (near and low.year >= _FIRST_YEAR and high.year <= _LAST_YEAR):
-                far.append(str(action["path"]))
-                break
-    return far
+    return [
+        str(action["path"])
+        for action in actions.to_pylist()
+        if any(_may_be_far(action, name) for name in names)
+    ]
+
+
+def _may_be_far(action: Mapping[str, Any], name: str) -> bool:
+    low, high = action.get(f"min.{name}"), action.get(f"max.{name}")
+    if low is None and high is None:
+        nothing = action.get(f"null_count.{name}")
+        return nothing is None or nothing != action.get("num_records")
+    return low is None or high is None or low.year < _FIRST_YEAR or high.year > _LAST_YEAR
 
 
 def _has_int96(table: Any, path: str) -> bool:

@@ -221,10 +221,10 @@ class _Comparison:
         }
         self.relations = {n: n for n in _SIDES} | {n: _reading(paths) for n, paths in files.items()}
         before, after = parts
-        self.types: dict[str, Mapping[str, str]] = {}
-        for name, part, other in (("before", before, after), ("after", after, before)):
-            side = part or other
-            self.types[name] = {} if side is None else side.types()
+        self.types: dict[str, Mapping[str, str]] = {
+            name: {} if side is None else side.types()
+            for name, side in zip(_SIDES, (before or after, after or before), strict=True)
+        }
         self.shared = shared_columns(self.types["before"], self.types["after"])
         self.sql = DuckDialect(connection)
 
@@ -323,10 +323,6 @@ class _Comparison:
             yield
 
 
-def _hash_of(columns: Iterable[str]) -> str:
-    return f"hash({', '.join(map(double_quoted, columns))})"
-
-
 def _row_hash(types: Mapping[str, str]) -> str:
     """Return SQL for the hash of a row; *types* map its columns to their types.
 
@@ -339,7 +335,8 @@ def _row_hash(types: Mapping[str, str]) -> str:
 
 def _bucket_of(columns: Iterable[str]) -> str:
     """Return SQL for the bucket of a row; in two bytes, so that DuckDB counts in an array."""
-    return f"CAST({_hash_of(columns)} & {_BUCKETS - 1} AS USMALLINT)"
+    hashed = f"hash({', '.join(map(double_quoted, columns))})"
+    return f"CAST({hashed} & {_BUCKETS - 1} AS USMALLINT)"
 
 
 def _reading(paths: Sequence[str]) -> str:

@@ -93,9 +93,7 @@ def fitted(target: DeltaTarget, frame: Any, output: Output, schema: Any) -> Any:
     log = None if target.path is None else spark_writes.log_at(target.path)
     schema = decided(target, log, frame, schema)
     frame = fit(frame, schema, output)[0]
-    if output.mode == "merge":
-        return frame
-    return with_missing(frame, schema)
+    return frame if output.mode == "merge" else with_missing(frame, schema)
 
 
 def combined(before: Any, frame: Any, output: Output) -> Any:
