@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.protocols import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from odibi_nb.core.model.tables import TableName
@@ -81,19 +81,12 @@ def has_commits(log: str | Path) -> bool:
         return False
 
 
-def watch_folders(tables: Sequence[TableName], place: Callable[[TableName], str]) -> Watch:
-    """Watch *tables*; *place* returns the folder of each on this machine."""
-    return _FolderWatch(place, {table.key: log_mark(place(table)) for table in tables})
+class FolderWatch:
+    """The `VersionWatch` of *tables* in folders of this machine; *place* returns the folder of each."""
 
-
-class _FolderWatch:
-    """The `VersionWatch` of tables in folders of this machine."""
-
-    def __init__(
-        self, place: Callable[[TableName], str], before: Mapping[str, Mark | None]
-    ) -> None:
+    def __init__(self, tables: Sequence[TableName], place: Callable[[TableName], str]) -> None:
         self._place = place
-        self._before = before
+        self._before = {table.key: log_mark(place(table)) for table in tables}
 
     def __call__(self, table: TableName, /) -> Change:
         now, then = log_mark(self._place(table)), self._before.get(table.key)

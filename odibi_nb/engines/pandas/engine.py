@@ -92,10 +92,6 @@ class PandasEngine(
         return from_arrow(select(sql, self._arrow, self.limits), "the query's result")
 
     def write(self, frame: Any, output: Output, info: WriteInfo) -> int:
-        """Write the DataFrame *frame* to *output* in one commit, and return the number of rows.
-
-        A retried append replaces the appends of earlier attempts: `odibi_nb.engines.delta.appends`.
-        """
         table = TableName.parse(output.table)
         uri = self._lake.uri(table)
         data = to_arrow(frame, output.table)
@@ -156,17 +152,11 @@ class PandasEngine(
         return delta_restore.outlook(*where, version, restores=restores)
 
     def restore(self, table: TableName, restores: int, info: WriteInfo, *, expected: int) -> int:
-        """Restore *table* in one commit, and return the new version's number."""
         where = self._lake.uri(table), str(table), self._storage_options
         with self._changing(table):
             return delta_restore.restore(*where, info, restores=restores, expected=expected)
 
     def drop(self, table: TableName, *, expected: int) -> None:
-        """Delete *table* with its history.
-
-        Raises:
-            DataError: if the table was changed since version *expected*, or is not on this machine.
-        """
         uri = self._lake.uri(table)
         with write_lock(uri):
             delta_restore.drop(uri, str(table), expected=expected)

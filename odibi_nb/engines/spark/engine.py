@@ -73,7 +73,6 @@ from odibi_nb.storage.spark_names import identifier_at, identifier_of
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
 
     from odibi_nb.core.model.attempt_control import AttemptControl
     from odibi_nb.core.model.checks import Rule
@@ -185,14 +184,22 @@ class SparkEngine(
     def spark_session(self) -> Any:
         return self.connection.spark
 
+    @contextlib.contextmanager
     def attempt_scope(
         self, info: WriteInfo, tables: Sequence[str], control: AttemptControl
-    ) -> AbstractContextManager[None]:
+    ) -> Iterator[None]:
         """Add the row's tables to the catalog, and cancel its jobs when *control* is revoked."""
-        connection = self.connection
-        jobs_of = ConnectJobs if connection.is_connect else ClassicJobs
-        jobs = jobs_of(connection.spark, info)
-        return self._scope(attempt_scope(jobs, control, self._why_lost), tables)
+        connection, spark = self.connection, self.connection.spark
+        jobs = ConnectJobs(spark, info) if connection.is_connect else ClassicJobs(spark, info)
+        with (
+            attempt_scope(jobs, control, self._why_lost),
+            spark_names.borrowed(spark, self._home, self),
+        ):
+            self.catalog.show(tables)
+            self.cached.forget_changed()
+            if self.project_folder is not None and workers_lack_the_folder(connection):
+                send_by_value(self.project_folder)
+            yield
 
     def _why_lost(self, error: BaseException) -> str | None:
         lost = why_lost(self.connection, error)
@@ -206,15 +213,6 @@ class SparkEngine(
         if isinstance(self._lake, CatalogLake):
             return self._lake.catalog or self._own
         return self.catalog.name
-
-    @contextlib.contextmanager
-    def _scope(self, scope: AbstractContextManager[None], tables: Sequence[str]) -> Iterator[None]:
-        with scope, spark_names.borrowed(self.connection.spark, self._home, self):
-            self.catalog.show(tables)
-            self.cached.forget_changed()
-            if self.project_folder is not None and workers_lack_the_folder(self.connection):
-                send_by_value(self.project_folder)
-            yield
 
     def read(self, table: TableName) -> Any:
         """Return all of *table* as a DataFrame, which Spark reads on the first action."""
@@ -416,10 +414,6 @@ class SparkEngine(
         return fingerprint(location, options)
 
     def write(self, frame: Any, output: Output, info: WriteInfo) -> int | None:
-        """Write the DataFrame *frame* to *output* in one commit, and return the number of rows if known.
-
-        A retried append replaces the appends of earlier attempts: `odibi_nb.engines.delta.appends`.
-        """
         table = TableName.parse(output.table)
         target = self._target(table)
         spark = self.connection.spark
@@ -514,11 +508,6 @@ class SparkEngine(
             return spark_restore.restore(target, info, restores=restores, expected=expected)
 
     def drop(self, table: TableName, *, expected: int) -> None:
-        """Delete *table* with its history.
-
-        Raises:
-            DataError: if the table was changed since version *expected*, or is at a URL.
-        """
         target = self._target(table)
         with write_lock(target.key):
             if target.path is None:

@@ -164,7 +164,7 @@ def compare(
     Raises:
         DataError: if one of the DataFrames cannot be read.
     """
-    with _views(before, after, spark) as (present, written):
+    with temporary_views(spark, before, after) as (present, written):
         sides = table_compare.Sides(
             dialect=SparkDialect(spark),
             written=written,
@@ -182,12 +182,11 @@ def compare(
 
 
 @contextlib.contextmanager
-def _views(before: Any, after: Any, spark: Any) -> Iterator[tuple[str, str]]:
-    """Create temporary views of both DataFrames for the block, and yield their names."""
-    mark = uuid.uuid4().hex
-    names = (f"odibi_present_{mark}", f"odibi_written_{mark}")
+def temporary_views(spark: Any, *frames: Any) -> Iterator[list[str]]:
+    """Create a temporary view of each DataFrame, not of None, for the block; yield a name for each."""
+    names = [f"odibi_{uuid.uuid4().hex}" for _ in frames]
     try:
-        for name, frame in zip(names, (before, after), strict=True):
+        for name, frame in zip(names, frames, strict=True):
             if frame is not None:
                 frame.createOrReplaceTempView(name)
         yield names

@@ -76,11 +76,6 @@ class DeltaTarget:
     storage_options: Mapping[str, str] | None = None
 
     @property
-    def is_remote(self) -> bool:
-        """True if the table is not in a folder of this machine, or its place is unknown."""
-        return self.path is None or "://" in self.path
-
-    @property
     def key(self) -> str:
         """A key that identifies the table."""
         return self.path or self.identifier
@@ -260,7 +255,7 @@ def _as_new(target: DeltaTarget, writer: Any, output: Output) -> Any:
 
 def _newest_number(target: DeltaTarget) -> int | None:
     """Return the newest version of a table on this machine; None elsewhere, where that costs requests."""
-    return None if target.is_remote else newest_number(str(target.path))
+    return None if target.path is None or "://" in target.path else newest_number(target.path)
 
 
 def _merge(
@@ -285,9 +280,9 @@ def _merge(
     version = commit.get("version")
     previous = version if version is None else version - 1
     counts = row_counts(commit, "merge", None, None)
-    if done and "num_affected_rows" in done[0].asDict():
-        return Written(int(done[0]["num_affected_rows"]), version, previous, counts)
-    return Written(_rows_merged(target), version, previous, counts)
+    is_counted = done and "num_affected_rows" in done[0].asDict()
+    rows = int(done[0]["num_affected_rows"]) if is_counted else _rows_merged(target)
+    return Written(rows, version, previous, counts)
 
 
 def _merged(target: DeltaTarget, before: int | None) -> dict[str, Any] | None:
