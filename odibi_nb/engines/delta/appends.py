@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.model.transformation import Output
     from odibi_nb.core.protocols import WriteInfo
     from odibi_nb.engines.delta.log import Commit
+    from odibi_nb.engines.delta.row_counts import RowCounts
 
 KEPT_FOR = {"delta.setTransactionRetentionDuration": "interval 30 days"}
 """Property of the tables that we create, which limits the age of ``txn`` entries: every run adds some."""
@@ -77,6 +78,27 @@ class Request:
     def only_once(self) -> bool:
         """True for an append in a run, which a retry must not repeat; only runs retry writes."""
         return self.output.mode == "append" and bool(self.info.run_id)
+
+    def wrote(
+        self,
+        version: int | None,
+        previous: int | None,
+        rows: int | None,
+        table_id: str,
+        counts: RowCounts,
+    ) -> None:
+        """Report a commit to the attempt: versions after and before it, written rows and all its counts."""
+        self.info.wrote(
+            OutputWritten(
+                table=table_key(self.output.table),
+                mode=self.output.mode,
+                version=version,
+                previous_version=previous,
+                rows=rows,
+                table_id=table_id,
+                **counts._asdict(),
+            )
+        )
 
 
 class Appends:

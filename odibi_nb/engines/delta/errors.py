@@ -110,9 +110,8 @@ def unsupported_features(error: BaseException) -> str:
 def feature_name(name: str) -> str:
     """Return the plain name of a table feature, with the log's spelling; unknown names stay as they are."""
     bare = _UNKNOWN.sub(r"\1", name.strip())
-    known = _FEATURE_NAMES.get(
-        bare[:1].upper() + bare[1:]
-    )  # some versions of delta-rs use the spelling of the log
+    # Some versions of delta-rs use the spelling of the log.
+    known = _FEATURE_NAMES.get(bare[:1].upper() + bare[1:])
     return f"{known} ({bare})" if known else bare
 
 

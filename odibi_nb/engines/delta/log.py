@@ -105,7 +105,7 @@ class DeltaLog:
     """
 
     def __init__(self, uri: str, storage_options: Mapping[str, str]) -> None:
-        self._folder = local_path(uri)
+        self._folder = local_folder(uri)
         if self._folder is None:
             self._files = file_system(uri, storage_options)
         self._read: dict[int, Commit] = {}
@@ -147,17 +147,11 @@ def file_system(uri: str, storage_options: Mapping[str, str]) -> Any:
     return files(handler(uri, dict(storage_options) or None))
 
 
-def local_path(uri: str) -> str | None:
-    """Return the path of the folder of this machine at *uri*; None for another storage."""
-    if uri.startswith("file://"):
-        return unquote(uri.removeprefix("file://"))
-    return None if "://" in uri else uri
-
-
 def local_folder(uri: str) -> Path | None:
     """Return the folder of this machine at *uri*; None for another storage."""
-    path = local_path(uri)
-    return None if path is None else Path(path)
+    if uri.startswith("file://"):
+        return Path(unquote(uri.removeprefix("file://")))
+    return None if "://" in uri else Path(uri)
 
 
 def _commit(version: int, text: bytes) -> Commit:

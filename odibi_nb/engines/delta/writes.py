@@ -7,8 +7,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from odibi_nb.core.model.provenance import OutputWritten
-from odibi_nb.core.model.tables import redact_url, table_key
+from odibi_nb.core.model.tables import redact_url
 from odibi_nb.core.text.sql_text import double_quoted
 from odibi_nb.engines.delta.appends import (
     KEPT_FOR,
@@ -114,26 +113,15 @@ def _before(table: Any, mode: str) -> _Before:
 
 def _tell(write: TableWrite, table: Any, rows: int, before: _Before) -> None:
     """Report the version of its commit to the attempt; *table* is the one that was written, None if it is new."""
-    info, mode = write.info, write.output.mode
     committed, counts = None, UNKNOWN
     with contextlib.suppress(Exception):  # the commit has succeeded
-        committed = own_commit(write.uri, table, info, write.storage_options, before.version)
+        committed = own_commit(write.uri, table, write.info, write.storage_options, before.version)
     version, found, table_id = committed or (None, {}, "")
     previous = version - 1 if version else None
     if committed is not None:
         replaced = before.rows if before.version == previous else None
-        counts = row_counts(found, mode, rows, replaced)
-    info.wrote(
-        OutputWritten(
-            table=table_key(write.output.table),
-            mode=mode,
-            version=version,
-            previous_version=previous,
-            rows=rows,
-            table_id=table_id,
-            **counts._asdict(),
-        )
-    )
+        counts = row_counts(found, write.output.mode, rows, replaced)
+    write.wrote(version, previous, rows, table_id, counts)
 
 
 def without_earlier(write: TableWrite, appends: Appends) -> None:
@@ -194,17 +182,7 @@ def _made_ready(write: TableWrite, table: Any, data: Any) -> Any:
         return table
     before, table_id = int(table.version()), str(table.metadata().id)
     rewritten(table, write.output.table, schema, write.info)
-    write.info.wrote(
-        OutputWritten(
-            table=table_key(write.output.table),
-            mode=write.output.mode,
-            version=before + 1,
-            previous_version=before,
-            rows=0,
-            table_id=table_id,
-            **NOTHING._asdict(),
-        )
-    )
+    write.wrote(before + 1, before, 0, table_id, NOTHING)
     return write.table()
 
 

@@ -21,7 +21,7 @@ from odibi_nb.engines.files.discovery import FoundFile, find_files
 from odibi_nb.engines.files.text_columns import MISSING, settle, settle_text
 from odibi_nb.engines.optional_imports import load_installed, reason, require
 from odibi_nb.engines.pandas.convert import Misfit, convert, parse_types
-from odibi_nb.engines.pandas.frames import from_arrow, with_columns
+from odibi_nb.engines.pandas.frames import EXACT_IN_FLOAT, from_arrow, with_columns
 from odibi_nb.errors import DataError, EngineNotAvailableError, did_you_mean
 
 if TYPE_CHECKING:
@@ -61,7 +61,6 @@ _WORDS = (
 """Patterns of pandas' messages, and plainer words for them."""
 _SHIFTS_LINES = {"skiprows", "header", "names", "comment", "skip_blank_lines", "lineterminator"}
 _SHOWN_VALUE = 60
-_EXACT_IN_FLOAT = 2**53
 _DATES_STAY_TEXT = 3  # the first pandas that leaves dates alone with dtype=False
 
 
@@ -342,7 +341,7 @@ def _check_digits(frame: Any, types: Mapping[str, str], found_file: FoundFile) -
     """Raise DataError if pandas' reader has turned large whole numbers with gaps into floats."""
     for name, kind in types.items():
         is_float = name in frame.columns and frame[name].dtype.kind == "f"
-        if is_float and kind in {"int", "bigint"} and frame[name].abs().max() >= _EXACT_IN_FLOAT:
+        if is_float and kind in {"int", "bigint"} and frame[name].abs().max() >= EXACT_IN_FLOAT:
             raise DataError(
                 f"{found_file.shown}, column {name!r}: its numbers have more digits than pandas' "
                 "reader keeps in a column with gaps: leave out the options that only this reader has"

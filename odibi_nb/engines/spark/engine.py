@@ -12,12 +12,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.model.provenance import (
-    FileRead,
-    OutputWritten,
-    TableVersion,
-    UnversionedTable,
-)
+from odibi_nb.core.model.provenance import FileRead, TableVersion, UnversionedTable
 from odibi_nb.core.model.query_tables import shown_sql
 from odibi_nb.core.model.tables import TableName, redact_url
 from odibi_nb.core.process.compute import Kind, find_compute
@@ -446,17 +441,7 @@ class SparkEngine(
         if written.version is not None:
             newest = self.versions([table]).get(table.key) if self._lake.is_local else None
             table_id = newest.table_id if newest is not None else self._id_of(target, table)
-        request.info.wrote(
-            OutputWritten(
-                table=table.key,
-                mode=request.output.mode,
-                version=written.version,
-                previous_version=written.previous,
-                rows=written.rows,
-                table_id=table_id,
-                **written.counts._asdict(),
-            )
-        )
+        request.wrote(written.version, written.previous, written.rows, table_id, written.counts)
 
     def same_content(self, frame: Any, output: Output) -> tuple[TableVersion | None, str]:
         """Compare the rows with the table's newest version; see `ComparingEngine`.

@@ -293,23 +293,22 @@ def _with_types(frame: Any, types: Mapping[str, str], shown: str, *, plain: bool
     for name, kind in found.items():
         usual = _WIDE.get(kind, kind) if plain else kind
         declared = types.get(name, usual)
+        misfit = f"{shown}, column {name!r}: {kind} does not fit type {declared}"
         if kind == "boolean" and declared not in {"boolean", "string"}:
-            raise DataError(f"{shown}, column {name!r}: boolean does not fit type {declared}")
-        if kind in _TIMES and (declared in _NUMBERS or declared.startswith("decimal")):
-            raise DataError(
-                f"{shown}, column {name!r}: {kind} does not fit type {declared}: a time has no number "
-                "without a unit and a first day"
-            )
-        if declared in _TIMES and (kind in _NUMBERS or kind.startswith("decimal")):
-            raise DataError(
-                f"{shown}, column {name!r}: {kind} does not fit type {declared}: a number has no "
-                "unit and no first day"
-            )
+            raise DataError(misfit)
+        if kind in _TIMES and _is_number(declared):
+            raise DataError(f"{misfit}: a time has no number without a unit and a first day")
+        if declared in _TIMES and _is_number(kind):
+            raise DataError(f"{misfit}: a number has no unit and no first day")
         same = declared == kind
         columns.append(
             backticked(name) if same else text_columns.recast(name, kind, declared, shown)
         )
     return frame if columns == [backticked(n) for n in found] else frame.selectExpr(*columns)
+
+
+def _is_number(kind: str) -> bool:
+    return kind in _NUMBERS or kind.startswith("decimal")
 
 
 def _check_named(types: Mapping[str, str], names: list[str], shown: str) -> None:

@@ -92,14 +92,14 @@ def _is_interrupt(error: BaseException | None) -> bool:
 
 def _cancel_beside(jobs: ClassicJobs | ConnectJobs) -> None:
     """Cancel *jobs* on another thread: this thread's connection to the JVM still waits for a response."""
-    one = threading.Thread(target=_cancelled, args=(jobs,), name="odibi-spark-cancel", daemon=True)
+
+    def cancel() -> None:
+        with contextlib.suppress(Exception):  # the session may have ended, with its jobs
+            jobs.cancel()
+
+    one = threading.Thread(target=cancel, name="odibi-spark-cancel", daemon=True)
     one.start()
     one.join(CANCEL_SECONDS)
-
-
-def _cancelled(jobs: ClassicJobs | ConnectJobs) -> None:
-    with contextlib.suppress(Exception):  # the session may have ended, with its jobs
-        jobs.cancel()
 
 
 @contextlib.contextmanager

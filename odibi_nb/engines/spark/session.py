@@ -311,8 +311,7 @@ def _activated(connection: Connection) -> Connection:
 
 def _check_alone(kind: str) -> None:
     """Raise EngineError for a JVM session beside a Connect session: pyspark cannot have both."""
-    others = {connection.kind == CLASSIC for connection in _own.values()}
-    if (kind == CLASSIC and False in others) or (kind != CLASSIC and True in others):
+    if any((other.kind == CLASSIC) != (kind == CLASSIC) for other in _own.values()):
         raise EngineError(
             f"a Spark session of another kind runs in this process, so {kind!r} cannot start: "
             "restart the kernel"
