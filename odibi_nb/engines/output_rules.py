@@ -47,7 +47,7 @@ def check_output(columns: Sequence[str], output: Output) -> None:
 
 
 def check_names(
-    names: Sequence[object], table: str, *, rename: str = "", counted: str = ""
+    names: Sequence[object], table: str, *, rename: str = "", besides: str = ""
 ) -> None:
     """Check that *names* can be the columns of a table.
 
@@ -55,7 +55,7 @@ def check_names(
         names: the columns of a frame.
         table: the frame's name in messages.
         rename: advice on how to rename columns, for the message.
-        counted: note on other things that count as a column, for the message.
+        besides: note on other things that count as a column, for the message.
 
     Raises:
         DataError: if the frame has no columns, or a name is empty, not text, or a duplicate; upper
@@ -76,7 +76,7 @@ def check_names(
         if name.casefold() in seen:
             raise DataError(
                 f"{table}: two columns are called {seen[name.casefold()]!r} and {name!r}, which are "
-                f"the same name in a table{counted}: rename or drop one"
+                f"the same name in a table{besides}: rename or drop one"
             )
         seen[name.casefold()] = name
 

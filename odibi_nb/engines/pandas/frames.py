@@ -344,7 +344,7 @@ def _check_names(names: list[Any], table: str) -> None:
         names,
         table,
         rename=": rename the columns, for example frame.columns = [str(c) for c in frame.columns]",
-        counted=" (an index level counts as a column)",
+        besides=" (an index level counts as a column)",
     )
 
 
