@@ -21,7 +21,7 @@ class SparkDialect(Dialect):
         self.differing = differing
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Collect the rows of a query, which must be few; pyspark returns local times."""
+        """Collect the few rows of a query, with time stamps in UTC; pyspark returns local times."""
         frame = self._spark.sql(sql)
         stamps = [kind == "timestamp" for kind in types_of(frame.schema).values()]
         return [
