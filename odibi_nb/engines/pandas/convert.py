@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.engines.optional_imports import require
-from odibi_nb.engines.pandas.frames import EXACT_IN_FLOAT, MAX_PRECISION, pyarrow
+from odibi_nb.engines.pandas.frames import EXACT_IN_FLOAT, MAX_PRECISION, is_missing, pyarrow
 from odibi_nb.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -143,13 +143,6 @@ def _to_text(series: Any) -> Any:
         return series
     values = [None if is_missing(value) else as_text(value) for value in series.array]
     return pd.Series(values, index=series.index, name=series.name, dtype=object)
-
-
-def is_missing(value: Any) -> bool:
-    """Return True for None and for pandas' missing values."""
-    pd = require("pandas", "a schema")
-    is_nan = isinstance(value, float) and value != value  # noqa: PLR0124  nothing else is not itself
-    return value is None or value is pd.NA or value is pd.NaT or is_nan
 
 
 def as_text(value: Any) -> str:

@@ -432,7 +432,7 @@ def _changes_within(kind: Any) -> Callable[[Any], bool] | None:
         )
     if types.is_date(kind) or types.is_timestamp(kind) or types.is_binary(kind):
         is_odd = _is_odd_in(kind)
-        return lambda value: not _is_gap(value) and is_odd(type(value))
+        return lambda value: not is_missing(value) and is_odd(type(value))
     return None
 
 
@@ -442,8 +442,8 @@ def _any_of(inner: Mapping[str, Callable[[Any], bool]], value: Any) -> bool:
     )
 
 
-def _is_gap(value: Any) -> bool:
-    """Return True for the values that Arrow reads as missing, if pandas has made them."""
+def is_missing(value: Any) -> bool:
+    """Return True for None, NaN and pandas' missing values, which Arrow reads as missing."""
     is_nan = isinstance(value, float) and value != value  # noqa: PLR0124  nothing else is not itself
     return is_nan or type(value).__name__ in {"NoneType", "NaTType", "NAType"}
 
