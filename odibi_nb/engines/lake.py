@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.model.tables import TableName, redact_url
-from odibi_nb.engines.delta.watch import has_commits, watch_commits, watch_folders
+from odibi_nb.engines.delta.watch import FolderWatch, has_commits, watch_commits
 from odibi_nb.errors import DataError, TableNotFoundError, did_you_mean
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Lake:
     ) -> Watch:
         """Watch *tables*: in a local lake by their folders, in a remote lake by *newest_commit*."""
         if self.is_local:
-            return watch_folders(tables, self.uri)
+            return FolderWatch(tables, self.uri)
         return watch_commits(newest_commit)
 
     def not_found(self, table: TableName) -> TableNotFoundError:

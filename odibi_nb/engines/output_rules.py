@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.text.counts import counted
+from odibi_nb.core.text.redaction import redact
+from odibi_nb.engines.optional_imports import reason
 from odibi_nb.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from odibi_nb.core.model.transformation import Output
 
@@ -44,7 +47,7 @@ def check_output(columns: Sequence[str], output: Output) -> None:
 
 
 def check_names(
-    names: Sequence[object], table: str, *, rename: str = "", counted: str = ""
+    names: Sequence[object], table: str, *, rename: str = "", besides: str = ""
 ) -> None:
     """Check that *names* can be the columns of a table.
 
@@ -52,7 +55,7 @@ def check_names(
         names: the columns of a frame.
         table: the frame's name in messages.
         rename: advice on how to rename columns, for the message.
-        counted: note on other things that count as a column, for the message.
+        besides: note on other things that count as a column, for the message.
 
     Raises:
         DataError: if the frame has no columns, or a name is empty, not text, or a duplicate; upper
@@ -73,7 +76,7 @@ def check_names(
         if name.casefold() in seen:
             raise DataError(
                 f"{table}: two columns are called {seen[name.casefold()]!r} and {name!r}, which are "
-                f"the same name in a table{counted}: rename or drop one"
+                f"the same name in a table{besides}: rename or drop one"
             )
         seen[name.casefold()] = name
 
@@ -97,11 +100,32 @@ def columns_apart(
     )
 
 
-def keys_come_twice(output: Output, how_many: str, samples: Sequence[str]) -> DataError:
-    """Build the error for a merge in which several rows of the frame have the same keys."""
+def keys_come_twice(output: Output, how_many: str, samples: Iterable[Sequence[Any]]) -> DataError:
+    """Build the error for a merge in which several rows of the frame have the same keys.
+
+    Args:
+        output: the output that was to be written.
+        how_many: the number of these keys, with a verb.
+        samples: for some of them, the values of the key columns and then the number of rows.
+    """
+    shown = (
+        ", ".join(
+            f"{key}={redact(value, key)!r}" for key, value in zip(output.keys, row, strict=False)
+        )
+        + f" ({counted(row[-1], 'row')})"
+        for row in samples
+    )
     return DataError(
         f"{output.table}: {how_many} ({', '.join(output.keys)}) more than once in the frame, "
-        f"so it is not clear which row to keep: {'; '.join(samples)}"
+        f"so it is not clear which row to keep: {'; '.join(shown)}"
+    )
+
+
+def kept_changing(output: Output, conflict: BaseException | None) -> DataError:
+    """Build the error for a write that gave up after many conflicts, of which *conflict* was the last."""
+    return DataError(
+        f"{output.table}: other writers kept changing the table; nothing was written: "
+        f"{reason(conflict) if conflict else ''}"
     )
 
 

@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from odibi_nb.core.model.table_change import ChangedRow, ColumnChange
 from odibi_nb.core.model.table_diff import SAMPLES, RowDifference
-from odibi_nb.engines.table_compare import near
+from odibi_nb.engines.comparison_parts import INFINITY, changed_rows, near
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from odibi_nb.core.model.table_change import Row
+    from odibi_nb.engines.comparison_parts import Dialect
 
 COPIES = "__odibi_n"
 """Column of differing rows: the number of copies after minus the number before; never 0."""
@@ -29,47 +28,6 @@ _INTEGERS = ("tinyint", "smallint", "int", "bigint")
 _FLOATS = ("float", "double")
 _TIMES = ("timestamp", "timestamp_ntz", "date")
 _MOST_DIGITS = 38
-
-
-class Dialect(ABC):
-    """The SQL of one engine, and its differing rows.
-
-    Attributes:
-        differing: name of the relation of differing rows, quoted.
-    """
-
-    differing: str
-
-    @abstractmethod
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Return the rows of a query as Python values; times are aware, in UTC."""
-
-    @abstractmethod
-    def quoted(self, name: str) -> str:
-        """Quote the name of a column."""
-
-    @abstractmethod
-    def seconds(self, column: str) -> str:
-        """Return SQL for a date or time as seconds, a double."""
-
-    def kept(self, name: str, sql: str) -> str:
-        """Return a relation with the rows of *sql*; an engine may compute them once, as the table *name*."""
-        del name
-        return f"({sql})"
-
-    def comparable(self, column: str, kind: str) -> str:
-        """Return SQL by which the engine can group a column of type *kind*."""
-        del kind
-        return column
-
-
-def column_changes(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[ColumnChange, ...]:
-    """List the columns that only one side has, or whose type differs; the sides map name to type."""
-    return tuple(
-        ColumnChange(name=name, before=before.get(name), after=after.get(name))
-        for name in dict.fromkeys([*before, *after])
-        if before.get(name) != after.get(name)
-    )
 
 
 def shared_columns(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
@@ -201,6 +159,7 @@ class _Keyed:
         """Return the whole difference."""
         added, removed = _totals(self.dialect)
         changed, rounded, columns, largest = self._pairs()
+        differs = {name: self._flag(name) for name in self.others}
         return RowDifference(
             added=added - changed,
             removed=removed - changed,
@@ -210,7 +169,9 @@ class _Keyed:
             largest=largest,
             added_rows=self._alone(1, added - changed),
             removed_rows=self._alone(-1, removed - changed),
-            changed_rows=self._changed_rows(changed),
+            changed_rows=changed_rows(self.dialect, self.pairs, self.keys, differs)
+            if changed
+            else (),
             notes=tuple(self._notes(rounded)),
         )
 
@@ -266,7 +227,7 @@ class _Keyed:
             apart = f"abs({self.dialect.seconds(a)} - {self.dialect.seconds(b)})"
         else:
             apart = f"abs(CAST({a} AS DOUBLE) - CAST({b} AS DOUBLE))"
-        return f"CASE WHEN {apart} < CAST('Infinity' AS DOUBLE) THEN {apart} END"
+        return f"CASE WHEN {apart} < {INFINITY} THEN {apart} END"
 
     def _both(self, name: str) -> tuple[str, str]:
         column = self.dialect.quoted(name)
@@ -294,26 +255,3 @@ class _Keyed:
             f"AS b ON {self.on} AND a.{_TWINS} = 1)"
         )
         return _samples(self.dialect, self.shared, "true", count, source, self.keys)
-
-    def _changed_rows(self, count: int) -> tuple[ChangedRow, ...]:
-        if not count:
-            return ()
-        keys = [f"a.{self.dialect.quoted(name)}" for name in self.keys]
-        columns = [side for name in self.others for side in reversed(self._both(name))]
-        columns += [self._flag(name) for name in self.others]
-        listed = ", ".join(f"{value} AS c{i}" for i, value in enumerate([*keys, *columns]))
-        found = self.dialect.rows(
-            f"SELECT {listed} FROM {self.pairs} ORDER BY {', '.join(keys)} LIMIT {SAMPLES}"
-        )
-        k, n = len(keys), len(self.others)
-        return tuple(
-            ChangedRow(
-                key=dict(zip(self.keys, row[:k], strict=True)),
-                columns={
-                    name: (row[k + 2 * i], row[k + 2 * i + 1])
-                    for i, name in enumerate(self.others)
-                    if row[k + 2 * n + i]
-                },
-            )
-            for row in found
-        )

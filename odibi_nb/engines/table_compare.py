@@ -2,69 +2,52 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.model.table_change import ChangedRow, ColumnChange, ColumnNumbers, TableChange
+from odibi_nb.core.model.table_change import ColumnNumbers, TableChange
+from odibi_nb.core.model.table_diff import SAMPLES
 from odibi_nb.core.text.counts import counted
+from odibi_nb.engines.comparison_parts import (
+    FLOAT_DIGITS,
+    INFINITY,
+    changed_rows,
+    column_changes,
+    near,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from odibi_nb.core.model.table_change import Row
+    from odibi_nb.core.model.table_change import ColumnChange, Row
     from odibi_nb.core.model.transformation import Output
+    from odibi_nb.engines.comparison_parts import Dialect
 
-SAMPLES = 5
 PREVIEW_ROWS = 10
-_FLOAT_DIGITS = {"double": 9, "float": 5}
 _NUMBERS = ("tinyint", "smallint", "int", "bigint", "float", "double", "halffloat", "decimal")
 _NESTED = ("array", "list", "large_list", "fixed_size_list", "map", "struct", "binary", "variant")
-_INFINITY = "CAST('Infinity' AS DOUBLE)"
 _HERE = "__odibi_here"
 _CUT = "the inputs were cut, so rows that are missing do not count as removed"
 _CANNOT = "the inputs were cut, and the output has no keys, so rows cannot be compared"
 
 
-class Sides(ABC):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sides:
     """The rows to write and the rows of the table, under two names in the SQL of one engine.
 
-    The comparison uses SQL that DuckDB, Spark and Sail share. The methods cover the differences.
-
     Attributes:
-        written, present: the names, quoted; *present* is "" if the table does not exist yet.
+        dialect: the engine's SQL.
+        written, present: the names; *present* is "" if the table does not exist yet.
         types_written, types_present: column to type name, as Delta spells it.
         max_exact: the highest number of rows for which distinct values are counted, not estimated.
     """
 
+    dialect: Dialect
     written: str
     present: str
     types_written: Mapping[str, str]
     types_present: Mapping[str, str]
     max_exact: int
-
-    @abstractmethod
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Return the rows of a query as Python values; times are aware, in UTC."""
-
-    @abstractmethod
-    def quoted(self, name: str) -> str:
-        """Quote the name of a column for SQL."""
-
-    @abstractmethod
-    def scientific(self, column: str, digits: int) -> str:
-        """Return SQL for a column of floats as text with *digits* significant digits."""
-
-    def comparable(self, column: str, kind: str) -> str:
-        """Return SQL that makes a column of type *kind* comparable and sortable."""
-        del kind
-        return column
-
-
-def near(a: str, b: str, kind: str) -> str:
-    """Return SQL that is true if two floats of type *kind* differ by rounding only."""
-    apart, larger = f"abs({a} - {b})", f"greatest(abs({a}), abs({b}))"
-    limit = f"{larger} * 1e-{_FLOAT_DIGITS[kind]}"
-    return f"coalesce({apart} < {_INFINITY} AND {apart} <= {limit}, false)"
 
 
 def compare(sides: Sides, output: Output, *, partial: bool = False) -> TableChange:
@@ -88,7 +71,9 @@ def compare(sides: Sides, output: Output, *, partial: bool = False) -> TableChan
         "keys": output.keys,
         "rows_before": None,
         "rows_written": count,
-        "preview": _dicts(names, sides.rows(f"SELECT * FROM {sides.written} LIMIT {PREVIEW_ROWS}")),
+        "preview": _dicts(
+            names, sides.dialect.rows(f"SELECT * FROM {sides.written} LIMIT {PREVIEW_ROWS}")
+        ),
         "changed_columns": {},
     }
     if not sides.present:
@@ -112,7 +97,8 @@ class _Comparison:
     def __init__(
         self, sides: Sides, counts: tuple[int, int], output: Output, *, partial: bool
     ) -> None:
-        self.sides, self.output, self.partial = sides, output, partial
+        self.sides, self.dialect = sides, sides.dialect
+        self.output, self.partial = output, partial
         self.before, self.after = counts
         self.notes: list[str] = []
         self.shared = [name for name in sides.types_written if name in sides.types_present]
@@ -140,7 +126,7 @@ class _Comparison:
         if lacking:
             self.notes.append(f"key column {lacking[0]!r} is not in both: whole rows are compared")
             return []
-        names = ", ".join(map(self.sides.quoted, keys))
+        names = ", ".join(map(self._q, keys))
         merges = self.output.mode == "merge"
         found = {"present": self.sides.present, "written": self.sides.written}
         for side in [] if not keys else ["written"] if merges else [*found]:
@@ -167,7 +153,7 @@ class _Comparison:
         tests = [f"NOT ({b_is})", f"NOT ({a_is})", f"{a_is} AND {b_is}"]
         tests += [f"{tests[2]} AND ({t})" for t in (changed_if, inexact, *differs.values())]
         counts = ", ".join(f"coalesce(count_if({test}), 0) AS n{i}" for i, test in enumerate(tests))
-        added, removed, matched, changed, differing, *each = self.sides.rows(
+        added, removed, matched, changed, differing, *each = self.dialect.rows(
             f"SELECT {counts} FROM (SELECT *, true AS {_HERE} FROM {written}) AS a "
             f"FULL OUTER JOIN (SELECT *, true AS {_HERE} FROM {present}) AS b ON {on}"
         )[0]
@@ -187,8 +173,8 @@ class _Comparison:
                 self.sides.types_written, f"FROM {written} AS a ANTI JOIN {present} AS b ON {on}"
             )
         if changed:
-            both = f"FROM {written} AS a JOIN {present} AS b ON {on}"
-            facts["changed_rows"] = self._changed_rows(f"{both} WHERE {changed_if}", others)
+            pairs = f"{written} AS a JOIN {present} AS b ON {on} WHERE {changed_if}"
+            facts["changed_rows"] = changed_rows(self.dialect, pairs, self.keys, differs)
         if self.output.mode == "merge":
             return facts | {"removed": 0, "unchanged": self.before - changed}
         if not self.partial:
@@ -209,7 +195,7 @@ class _Comparison:
             facts[what] = self._one(f"SELECT count(*) {rows}")
             if facts[what]:
                 order = ", ".join(str(i + 1) for i in range(len(self.shared)))
-                found = self.sides.rows(f"SELECT * {rows} ORDER BY {order} LIMIT {SAMPLES}")
+                found = self.dialect.rows(f"SELECT * {rows} ORDER BY {order} LIMIT {SAMPLES}")
                 facts[f"{what}_rows"] = tuple(_dicts(self.shared, found))
         return facts | {"unchanged": self.after - facts["added"]}
 
@@ -222,7 +208,7 @@ class _Comparison:
             )
         if self._same_type(name):
             kind = self.sides.types_written[name]
-            a, b = self.sides.comparable(a, kind), self.sides.comparable(b, kind)
+            a, b = self.dialect.comparable(a, kind), self.dialect.comparable(b, kind)
             return f"{a} IS DISTINCT FROM {b}"
         return f"CAST({a} AS STRING) IS DISTINCT FROM CAST({b} AS STRING)"
 
@@ -230,13 +216,13 @@ class _Comparison:
         column = self._q(name)
         digits = self._digits(name)
         if digits:
-            finite = f"abs({column}) < {_INFINITY}"
+            finite = f"abs({column}) < {INFINITY}"
             # Sail prints a column with an infinity wrongly, even in rows that CASE excludes.
             number = f"CASE WHEN {finite} THEN {column} + 0.0 ELSE 0.0 END"
-            text = self.sides.scientific(number, digits)
+            text = self.dialect.scientific(number, digits)
             return f"CASE WHEN {finite} THEN CAST({text} AS DOUBLE) ELSE {column} END AS {column}"
         if self._same_type(name):
-            text = self.sides.comparable(column, self.sides.types_written[name])
+            text = self.dialect.comparable(column, self.sides.types_written[name])
             return f"{text} AS {column}"
         return f"CAST({column} AS STRING) AS {column}"
 
@@ -244,42 +230,21 @@ class _Comparison:
         """Return the number of digits to compare in a column of floats; 0 for an exact comparison."""
         if not self._same_type(name):
             return 0
-        return _FLOAT_DIGITS.get(self.sides.types_written[name], 0)
+        return FLOAT_DIGITS.get(self.sides.types_written[name], 0)
 
     def _same_type(self, name: str) -> bool:
         return self.sides.types_written[name] == self.sides.types_present[name]
 
     def _samples(self, types: Mapping[str, str], source: str) -> tuple[Row, ...]:
         order = ", ".join(f"a.{self._q(k)}" for k in self.keys)
-        found = self.sides.rows(f"SELECT a.* {source} ORDER BY {order} LIMIT {SAMPLES}")
+        found = self.dialect.rows(f"SELECT a.* {source} ORDER BY {order} LIMIT {SAMPLES}")
         return tuple(_dicts([*types], found))
 
-    def _changed_rows(self, source: str, others: Sequence[str]) -> tuple[ChangedRow, ...]:
-        keys = [f"a.{self._q(k)}" for k in self.keys]
-        columns = [f"{side}.{self._q(n)}" for n in others for side in "ba"]
-        columns += [self._differs(n) for n in others]
-        named = ", ".join(f"{c} AS c{i}" for i, c in enumerate([*keys, *columns]))
-        found = self.sides.rows(
-            f"SELECT {named} {source} ORDER BY {', '.join(keys)} LIMIT {SAMPLES}"
-        )
-        k, n = len(keys), len(others)
-        return tuple(
-            ChangedRow(
-                key=dict(zip(self.keys, row[:k], strict=True)),
-                columns={
-                    name: (row[k + 2 * i], row[k + 2 * i + 1])
-                    for i, name in enumerate(others)
-                    if row[k + 2 * n + i]
-                },
-            )
-            for row in found
-        )
-
     def _q(self, name: str) -> str:
-        return self.sides.quoted(name)
+        return self.dialect.quoted(name)
 
     def _one(self, sql: str) -> int:
-        return int(self.sides.rows(sql)[0][0])
+        return int(self.dialect.rows(sql)[0][0])
 
 
 def _dicts(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> list[Row]:
@@ -292,25 +257,20 @@ def _estimated(sides: Sides, rows: int) -> list[str]:
 
 def _columns(sides: Sides, output: Output) -> tuple[ColumnChange, ...]:
     """List the columns that the write would add, remove, or give another type."""
-    had, has = dict(sides.types_present), dict(sides.types_written)
-    if output.mode == "merge":  # a merge keeps the columns that the frame lacks
-        has = {**had, **has}
-    return tuple(
-        ColumnChange(name=name, before=had.get(name), after=has.get(name))
-        for name in dict.fromkeys([*had, *has])
-        if had.get(name) != has.get(name)
-    )
+    # A merge keeps the columns that the frame lacks.
+    kept = sides.types_present if output.mode == "merge" else {}
+    return column_changes(sides.types_present, {**kept, **sides.types_written})
 
 
 def _numbers(
     sides: Sides, name: str, types: Mapping[str, str]
 ) -> tuple[int, dict[str, ColumnNumbers]]:
     """Return the number of rows of the side called *name*, and the numbers of each column."""
-    rows = int(sides.rows(f"SELECT count(*) FROM {name}")[0][0])
+    rows = int(sides.dialect.rows(f"SELECT count(*) FROM {name}")[0][0])
     distinct = "count(DISTINCT {})" if rows <= sides.max_exact else "approx_count_distinct({})"
     numbers = []
     for column, kind in types.items():
-        quoted, flat = sides.quoted(column), not kind.startswith(_NESTED)
+        quoted, flat = sides.dialect.quoted(column), not kind.startswith(_NESTED)
         numbers += [
             f"count({quoted})",
             distinct.format(quoted) if flat else "0",
@@ -319,7 +279,7 @@ def _numbers(
             f"avg(CAST({quoted} AS DOUBLE))" if kind.startswith(_NUMBERS) else "NULL",
         ]
     named = ", ".join(f"{value} AS n{i}" for i, value in enumerate(numbers))
-    found = sides.rows(f"SELECT {named} FROM {name}")[0]
+    found = sides.dialect.rows(f"SELECT {named} FROM {name}")[0]
     return rows, {
         column: ColumnNumbers(
             nulls=rows - found[5 * i],

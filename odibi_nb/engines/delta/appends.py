@@ -41,14 +41,18 @@ from odibi_nb.core.model.tables import table_key
 from odibi_nb.engines.delta.errors import is_conflict, why_refused
 from odibi_nb.engines.delta.left_files import why_files_stay
 from odibi_nb.engines.delta.log import DeltaLog
+from odibi_nb.engines.delta.row_counts import total
+from odibi_nb.engines.delta.versions import is_by
 from odibi_nb.engines.optional_imports import reason, require
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from odibi_nb.core.model.transformation import Output
     from odibi_nb.core.protocols import WriteInfo
     from odibi_nb.engines.delta.log import Commit
+    from odibi_nb.engines.delta.row_counts import RowCounts
 
 KEPT_FOR = {"delta.setTransactionRetentionDuration": "interval 30 days"}
 """Property of the tables that we create, which limits the age of ``txn`` entries: every run adds some."""
@@ -61,6 +65,40 @@ _TRIES = 100
 """Number of tries to remove earlier appends; a try fails if another writer commits first."""
 _MOST_PAUSE = 0.05
 """Longest pause between two of these tries, in seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A requested write: output and author."""
+
+    output: Output
+    info: WriteInfo
+
+    @property
+    def only_once(self) -> bool:
+        """True for an append in a run, which a retry must not repeat; only runs retry writes."""
+        return self.output.mode == "append" and bool(self.info.run_id)
+
+    def wrote(
+        self,
+        version: int | None,
+        previous: int | None,
+        rows: int | None,
+        table_id: str,
+        counts: RowCounts,
+    ) -> None:
+        """Report a commit to the attempt: versions after and before it, written rows and all its counts."""
+        self.info.wrote(
+            OutputWritten(
+                table=table_key(self.output.table),
+                mode=self.output.mode,
+                version=version,
+                previous_version=previous,
+                rows=rows,
+                table_id=table_id,
+                **counts._asdict(),
+            )
+        )
 
 
 class Appends:
@@ -101,11 +139,6 @@ class Append:
     commit: Commit
     left: tuple[str, ...]
     moved: Commit | None
-
-    @property
-    def attempt(self) -> str:
-        """The name of the attempt in messages and commits."""
-        return attempt_of(self.commit.info)
 
 
 def attempt_of(info: Mapping[str, Any]) -> str:
@@ -228,7 +261,7 @@ def _take_back(table: Any, log: DeltaLog, name: str, info: WriteInfo) -> None:
     paths = [path for one in left for path in one.left]
     if not paths:
         return  # another writer has removed or replaced these rows since
-    attempts = ", ".join(dict.fromkeys(one.attempt for one in left))
+    attempts = ", ".join(dict.fromkeys(attempt_of(one.commit.info) for one in left))
     odd = next((path for path in paths if not path.isascii()), None)
     if odd is not None:  # Spark writes such paths unencoded; delta-rs always encodes them
         why = f"they are in {odd.rpartition('/')[0]}, a folder name that only Spark can write"
@@ -268,13 +301,12 @@ def _rows_of_others(appends: Sequence[Append], info: WriteInfo) -> int | None:
 
     That version has no rows of the run's own earlier attempts.
     """
-    counts = [
+    return total(
         one.commit.rows.get(path)
         for one in appends
         if one.commit.info.get("run_id") != info.run_id
         for path in one.left
-    ]
-    return None if None in counts else sum(count for count in counts if count is not None)
+    )
 
 
 def cannot_take_back(name: str, which: str, why: str) -> DataError:
@@ -323,11 +355,10 @@ def _earlier(table: Any, log: DeltaLog, name: str, info: WriteInfo) -> list[Appe
 def _is_settled(commit: Commit, info: WriteInfo, earlier_runs: Collection[str]) -> bool:
     """Return True if the table had no rows of earlier attempts right after *commit*."""
     found = commit.info
-    if found.get("transformation_id") != info.transformation_id:
-        return False
-    if found.get("run_id") == info.run_id and str(found.get("attempt")) == str(info.attempt):
+    if is_by(found, info):
         return commit.is_append or "takes_back" in found
-    return "takes_back" in found and found.get("run_id") in earlier_runs
+    same_row = found.get("transformation_id") == info.transformation_id
+    return same_row and "takes_back" in found and found.get("run_id") in earlier_runs
 
 
 def _append(commit: Commit, newest: Mapping[str, tuple[Commit, bool]]) -> Append:

@@ -7,8 +7,8 @@ from typing import Any
 
 from odibi_nb.core.protocols import TableDetails
 from odibi_nb.engines.delta.log import commit_metadata
+from odibi_nb.engines.delta.row_counts import rows_by_file, total
 from odibi_nb.engines.delta.schema import schema_of, type_name
-from odibi_nb.engines.pandas.frames import pyarrow
 
 COMMITS_LOOKED_AT = 20
 _UPKEEP = frozenset({"OPTIMIZE", "VACUUM START", "VACUUM END"})
@@ -17,7 +17,7 @@ _UPKEEP = frozenset({"OPTIMIZE", "VACUUM START", "VACUUM END"})
 def details(table: Any) -> TableDetails:
     """Read the details of delta-rs's *table* from its log."""
     return TableDetails(
-        rows=_row_count(table),
+        rows=total(rows_by_file(table).values()),
         columns={field.name: type_name(field.type) for field in schema_of(table)},
         version=table.version(),
         **last_write(table.history(COMMITS_LOOKED_AT)),
@@ -39,14 +39,3 @@ def last_write(commits: list[dict[str, Any]]) -> dict[str, Any]:
         "run_id": newest.get("run_id"),
         "transformation_id": newest.get("transformation_id"),
     }
-
-
-def _row_count(table: Any) -> int | None:
-    """Sum the row counts in the statistics of the table's files; None if a file has no statistics."""
-    actions = pyarrow().table(table.get_add_actions(flatten=True))
-    if not actions.num_rows:
-        return 0
-    if "num_records" not in actions.column_names:
-        return None
-    counts = actions["num_records"].to_pylist()
-    return None if None in counts else sum(counts)

@@ -80,11 +80,8 @@ def why_refused(error: BaseException, table: Any, writer: Writer = DELTA_RS) -> 
         writer: the library that tried to commit.
     """
     text = str(error)
-    if found := _FEATURES.search(text):
-        names = sorted(
-            {feature_name(name) for name in found[1].split(",")}
-        )  # delta-rs's order varies
-        why = f"the table uses {', '.join(names)}, which {writer.name} cannot write"
+    if features := unsupported_features(error):
+        why = f"the table uses {features}, which {writer.name} cannot write"
         return Refusal(why, writer.instead)
     if _APPEND_ONLY in text:
         why = "the table is append-only (delta.appendOnly), and this would remove rows"
@@ -113,9 +110,8 @@ def unsupported_features(error: BaseException) -> str:
 def feature_name(name: str) -> str:
     """Return the plain name of a table feature, with the log's spelling; unknown names stay as they are."""
     bare = _UNKNOWN.sub(r"\1", name.strip())
-    known = _FEATURE_NAMES.get(
-        bare[:1].upper() + bare[1:]
-    )  # some versions of delta-rs use the spelling of the log
+    # Some versions of delta-rs use the spelling of the log.
+    known = _FEATURE_NAMES.get(bare[:1].upper() + bare[1:])
     return f"{known} ({bare})" if known else bare
 
 

@@ -105,11 +105,9 @@ class DeltaLog:
     """
 
     def __init__(self, uri: str, storage_options: Mapping[str, str]) -> None:
-        self._folder = local_path(uri)
+        self._folder = local_folder(uri)
         if self._folder is None:
-            handler = require("deltalake.fs", "the pandas engine").DeltaStorageHandler
-            filesystem = require("pyarrow.fs", "the pandas engine").PyFileSystem
-            self._files = filesystem(handler(uri, dict(storage_options) or None))
+            self._files = file_system(uri, storage_options)
         self._read: dict[int, Commit] = {}
 
     def commits(self, version: int) -> Iterator[Commit]:
@@ -142,17 +140,18 @@ class DeltaLog:
         return None
 
 
-def local_path(uri: str) -> str | None:
-    """Return the path of the folder of this machine at *uri*; None for another storage."""
-    if uri.startswith("file://"):
-        return unquote(uri.removeprefix("file://"))
-    return None if "://" in uri else uri
+def file_system(uri: str, storage_options: Mapping[str, str]) -> Any:
+    """Return Arrow's file system of the files below *uri*, as delta-rs reaches them."""
+    handler = require("deltalake.fs", "the pandas engine").DeltaStorageHandler
+    files = require("pyarrow.fs", "the pandas engine").PyFileSystem
+    return files(handler(uri, dict(storage_options) or None))
 
 
 def local_folder(uri: str) -> Path | None:
     """Return the folder of this machine at *uri*; None for another storage."""
-    path = local_path(uri)
-    return None if path is None else Path(path)
+    if uri.startswith("file://"):
+        return Path(unquote(uri.removeprefix("file://")))
+    return None if "://" in uri else Path(uri)
 
 
 def _commit(version: int, text: bytes) -> Commit:

@@ -30,11 +30,12 @@ from odibi_nb.engines.delta.errors import (
     why_refused,
 )
 from odibi_nb.engines.delta.left_files import why_files_stay
+from odibi_nb.engines.delta.log import file_system
+from odibi_nb.engines.delta.row_counts import rows_by_file, total
 from odibi_nb.engines.delta.schema import schema_of
 from odibi_nb.engines.delta.tables import deltalake, open_table
 from odibi_nb.engines.delta.watch import log_mark
-from odibi_nb.engines.optional_imports import reason, require
-from odibi_nb.engines.pandas.frames import pyarrow
+from odibi_nb.engines.optional_imports import reason
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
@@ -56,8 +57,6 @@ _RESTORED_BY_DELTA_RS = frozenset(
 _PLAIN_WRITER, _FEATURE_WRITER = 4, 7
 """Up to the first protocol version, tables have only the features above; the second one lists them."""
 SHOWN_FILES = 3
-
-
 APPEND_ONLY = "the table is append-only (delta.appendOnly), and a restore would remove rows"
 
 
@@ -109,9 +108,9 @@ def outlook(
         return Outlook(problem="the table does not exist")
     if problem := why_not(now):
         return Outlook(problem=problem, no_drop=_no_drop(uri))
-    files = _files(now)
+    files = rows_by_file(now)
     if restores == BEFORE_CREATION:
-        rows = _rows(files, files)
+        rows = total(files.values())
         return Outlook(rows_removed=rows, rows_restored=0, no_drop=_no_drop(uri))
     return _outlook(uri, name, storage_options, files, restores)
 
@@ -125,7 +124,7 @@ def _outlook(
 ) -> Outlook:
     """Return the effect of restoring a table with *files* to the version *restores*."""
     try:
-        before = _files(open_table(uri, name, storage_options, version=restores))
+        before = rows_by_file(open_table(uri, name, storage_options, version=restores))
     except Exception as exc:  # noqa: BLE001  delta-rs raises errors of many kinds
         return Outlook(problem=f"version {restores} is no longer in its log ({reason(exc)})")
     back = sorted(before.keys() - files.keys())
@@ -135,7 +134,9 @@ def _outlook(
         shown = ", ".join(missing[:SHOWN_FILES])
         return Outlook(problem=f"files of version {restores} were removed: {shown}{more}")
     gone = files.keys() - before.keys()
-    return Outlook(rows_removed=_rows(files, gone), rows_restored=_rows(before, back))
+    return Outlook(
+        rows_removed=total(map(files.get, gone)), rows_restored=total(map(before.get, back))
+    )
 
 
 def restore(
@@ -235,22 +236,6 @@ def _empty(table: Any, properties: Any) -> None:
     )
 
 
-def _files(table: Any) -> dict[str, int | None]:
-    """Map the path of each file of *table* to its number of rows, if the log has it."""
-    actions = pyarrow().table(table.get_add_actions(flatten=True))
-    if not actions.num_rows:
-        return {}
-    names = actions.column_names
-    counts = actions["num_records"].to_pylist() if "num_records" in names else None
-    paths = actions["path"].to_pylist()
-    return dict(zip(paths, counts or [None] * len(paths), strict=True))
-
-
-def _rows(files: Mapping[str, int | None], chosen: Any) -> int | None:
-    counts = [files[path] for path in chosen]
-    return None if None in counts else sum(count for count in counts if count is not None)
-
-
 def _missing(uri: str, storage_options: Mapping[str, str], paths: Sequence[str]) -> list[str]:
     """Return the *paths* that no longer exist.
 
@@ -262,9 +247,6 @@ def _missing(uri: str, storage_options: Mapping[str, str], paths: Sequence[str])
     if "://" not in uri:
         found = {name for name in spelled if (Path(uri) / name).exists()}
     else:
-        handler = require("deltalake.fs", "the pandas engine").DeltaStorageHandler
-        fs = require("pyarrow.fs", "the pandas engine")
-        files = fs.PyFileSystem(handler(uri, dict(storage_options) or None))
-        infos = files.get_file_info(spelled)
-        found = {info.path for info in infos if info.type == fs.FileType.File}
+        infos = file_system(uri, storage_options).get_file_info(spelled)
+        found = {info.path for info in infos if info.is_file}
     return [path for path in paths if not {path, unquote(path)} & found]

@@ -7,25 +7,26 @@ nanoseconds, so that 9999-12-31 would become a day in 1816.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from odibi_nb.concatenation import NO_DATA
+from odibi_nb.core.text.sql_text import double_quoted
 from odibi_nb.engines.delta.appends import metadata
 from odibi_nb.engines.delta.left_files import check_removable
+from odibi_nb.engines.delta.log import local_folder
 from odibi_nb.engines.delta.schema import as_kind, schema_of
 from odibi_nb.engines.delta.tables import deltalake, query_builder, scan
 from odibi_nb.engines.optional_imports import require
 from odibi_nb.engines.pandas.frames import pyarrow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from odibi_nb.core.protocols import WriteInfo
 
 _FIRST_YEAR, _LAST_YEAR = 1678, 2261
 """First and last whole year that fit into 64 bits of nanoseconds."""
-_LOCAL = "file://"
 
 
 def is_guess(metadata: Any) -> bool:
@@ -43,15 +44,10 @@ def decided(table: Any, offered: Any) -> Any:
     fields = []
     for field in schema:
         at = offered.get_field_index(field.name)
-        offered_field = None if at < 0 else offered.field(at)
-        if (
-            offered_field is None
-            or offered_field.type == field.type
-            or is_guess(offered_field.metadata)
-        ):
-            fields.append(field)
-        elif is_guess(field.metadata) and _takes(table, field.name, offered_field.type):
-            fields.append(pyarrow().field(field.name, offered_field.type))
+        new = field if at < 0 else offered.field(at)
+        is_open = is_guess(field.metadata) and not is_guess(new.metadata)
+        if is_open and new.type != field.type and _takes(table, field.name, new.type):
+            fields.append(pyarrow().field(field.name, new.type))
         else:
             fields.append(field)
     found = pyarrow().schema(fields)
@@ -62,8 +58,8 @@ def _takes(table: Any, name: str, kind: Any) -> bool:
     """Return True if the column can change to *kind*: its values are all null, or nested and empty."""
     if pyarrow().types.is_nested(kind):
         return as_kind(scan(table, name)[name], kind) is not None
-    quoted = '"' + name.replace('"', '""') + '"'
-    found = query_builder(table).execute(f"SELECT count({quoted}) FROM t").read_all()
+    count = f"SELECT count({double_quoted(name)}) FROM t"
+    found = query_builder(table).execute(count).read_all()
     return not pyarrow().table(found).column(0)[0].as_py()
 
 
@@ -117,29 +113,26 @@ def _times(kind: Any, name: str) -> Iterator[str]:
 def _far_files(table: Any, names: list[str]) -> list[str]:
     """Return the files that have, or may have, times outside the range of nanoseconds."""
     actions = pyarrow().table(table.get_add_actions(flatten=True))
-    far = []
-    for action in actions.to_pylist():
-        for name in names:
-            low, high = action.get(f"min.{name}"), action.get(f"max.{name}")
-            if low is None and high is None:
-                nothing = action.get(f"null_count.{name}")
-                if nothing is not None and nothing == action.get("num_records"):
-                    continue
-            near = low is not None and high is not None
-            if not (near and low.year >= _FIRST_YEAR and high.year <= _LAST_YEAR):
-                far.append(str(action["path"]))
-                break
-    return far
+    return [
+        str(action["path"])
+        for action in actions.to_pylist()
+        if any(_may_be_far(action, name) for name in names)
+    ]
+
+
+def _may_be_far(action: Mapping[str, Any], name: str) -> bool:
+    low, high = action.get(f"min.{name}"), action.get(f"max.{name}")
+    if low is None and high is None:
+        nothing = action.get(f"null_count.{name}")
+        return nothing is None or nothing != action.get("num_records")
+    return low is None or high is None or low.year < _FIRST_YEAR or high.year > _LAST_YEAR
 
 
 def _has_int96(table: Any, path: str) -> bool:
     parquet = require("pyarrow.parquet", "the pandas engine")
-    uri = table.table_uri
-    if "://" not in uri or uri.startswith(_LOCAL):
-        from urllib.parse import unquote, urlsplit
-
-        root = Path(unquote(urlsplit(uri).path)) if uri.startswith(_LOCAL) else Path(uri)
-        schema = parquet.read_metadata(root / unquote(path)).schema
+    folder = local_folder(table.table_uri)
+    if folder is not None:
+        schema = parquet.read_metadata(folder / unquote(path)).schema
     else:
         from deltalake.fs import DeltaStorageHandler
         from pyarrow import fs

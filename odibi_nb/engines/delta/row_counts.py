@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from odibi_nb.engines.pandas.frames import pyarrow
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -35,6 +37,21 @@ UNKNOWN = RowCounts()
 """The counts of a write whose commit was not found."""
 NOTHING = RowCounts(0, 0, 0)
 """The counts of a commit that rewrites files with the same rows."""
+
+
+def total(counts: Iterable[int | None]) -> int | None:
+    """Return the sum of *counts*; None if one of them is unknown."""
+    known = [*counts]
+    return None if None in known else sum(count for count in known if count is not None)
+
+
+def rows_by_file(table: Any) -> dict[str, int | None]:
+    """Map the path of each file of delta-rs's *table* to its number of rows, if the log has it."""
+    actions = pyarrow().table(table.get_add_actions(flatten=True))
+    paths = actions["path"].to_pylist() if actions.num_rows else []
+    is_known = "num_records" in actions.column_names
+    counts = actions["num_records"].to_pylist() if is_known else [None] * len(paths)
+    return dict(zip(paths, counts, strict=True))
 
 
 def row_counts(
@@ -132,5 +149,5 @@ def rows_before(table: Any, mode: str) -> int | None:
                 return None
             files = table.get_add_actions()
             counts = files.column("num_records").to_pylist() if files.num_rows else []
-            return None if None in counts else sum(counts)
+            return total(counts)
     return None

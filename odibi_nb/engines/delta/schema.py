@@ -63,15 +63,11 @@ def _typed(names: Sequence[str], schema: Any) -> list[tuple[str, str]]:
 def with_missing(data: Any, schema: Any) -> Any:
     """Add the columns of *schema* that *data* lacks, all null, in *schema*'s order and with its metadata."""
     pa = pyarrow()
-    columns, fields = [], []
-    for field in schema:
-        is_given = field.name in data.column_names
-        columns.append(data[field.name] if is_given else pa.nulls(data.num_rows, field.type))
-        fields.append(field)
-    for field in data.schema:
-        if field.name not in schema.names:
-            columns.append(data[field.name])
-            fields.append(field)
+    fields = [*schema, *(field for field in data.schema if field.name not in schema.names)]
+    columns = [
+        data[f.name] if f.name in data.column_names else pa.nulls(data.num_rows, f.type)
+        for f in fields
+    ]
     return pa.Table.from_arrays(columns, schema=pa.schema(fields))
 
 
@@ -99,9 +95,8 @@ def _same_values(column: Any, kind: Any, field: Any) -> Any:
     """Return *column* as *kind*, or None if that would change a value or its meaning."""
     pa = pyarrow()
     types = pa.types
-    if column.type == kind or column.null_count == len(column):
-        return as_kind(column, kind)
-    if field.metadata and NO_DATA.encode() in field.metadata:
+    is_guess = field.metadata and NO_DATA.encode() in field.metadata
+    if column.type == kind or column.null_count == len(column) or is_guess:
         return as_kind(column, kind)
 
     def is_number(t: Any) -> bool:

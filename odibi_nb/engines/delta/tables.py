@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.model.tables import redact_url
 from odibi_nb.core.running.stopping import stoppable
 from odibi_nb.core.text.counts import counted
-from odibi_nb.core.text.redaction import redact
 from odibi_nb.engines import output_rules
 from odibi_nb.engines.optional_imports import reason, require
 from odibi_nb.engines.pandas.frames import plain, pyarrow
@@ -68,19 +67,18 @@ def open_table(
     check_path(uri)
     shown = redact_url(uri)
     lib = deltalake()
-    if "://" not in uri and not _is_folder(Path(uri)):
+    is_local = "://" not in uri
+    if is_local and not _is_folder(Path(uri)):
         # delta-rs 1.1.0 would create the folder, and panic if a file is in the way.
         _check_nothing_there(Path(uri), name, writing=writing)
         return None
     try:
         return lib.DeltaTable(uri, version=version, storage_options=dict(storage_options) or None)
-    except lib.exceptions.TableNotFoundError:
-        if "://" not in uri:
-            _check_nothing_there(Path(uri), name, writing=writing)
-        return None
     except Exception as exc:
-        if "://" not in uri:
+        if is_local:
             _check_nothing_there(Path(uri), name, writing=writing)
+        if isinstance(exc, lib.exceptions.TableNotFoundError):
+            return None
         raise DataError(f"{name}: {shown} cannot be read: {reason(exc)}") from exc
 
 
@@ -213,11 +211,8 @@ def _check_unique(data: Any, output: Output) -> None:
         ) from exc
     twice = counts.filter(compute.greater(counts["count_all"], 1))
     if twice.num_rows:
-        samples = [
-            ", ".join(f"{key}={redact(row[key], key)!r}" for key in keys)
-            + f" ({counted(row['count_all'], 'row')})"
-            for row in twice.slice(0, output_rules.SAMPLES).to_pylist()
-        ]
+        shown = twice.slice(0, output_rules.SAMPLES).to_pylist()
+        samples = [[row[name] for name in (*keys, "count_all")] for row in shown]
         raise output_rules.keys_come_twice(
             output, counted(twice.num_rows, "key comes", "keys come"), samples
         )

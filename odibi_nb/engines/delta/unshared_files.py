@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 from odibi_nb.engines.delta.log import DeltaLog, local_folder
+from odibi_nb.engines.delta.row_counts import total
 from odibi_nb.engines.delta.schema import schema_of, type_name
 from odibi_nb.engines.delta.tables import as_stored, open_table, query_builder
 from odibi_nb.engines.delta.versions import table_at
@@ -85,20 +86,16 @@ class VersionFiles:
         other columns or types than the table, such as Spark's INT96 times.
         """
         folder = local_folder(self.uri)
-        known = folder is not None and self.files is not None and self.adds is None
-        if not known or len(self.files or ()) > _MOST_FOOTERS:
+        if folder is None or self.files is None or self.adds is not None:
             return None
-        if self.table.metadata().partition_columns:
+        if len(self.files) > _MOST_FOOTERS or self.table.metadata().partition_columns:
             return None
-        assert folder is not None
-        assert self.files is not None
         schema_in = require("pyarrow.parquet", "comparing versions").read_schema
         root = folder.absolute()  # DuckDB would read a first ~ as the home folder
         paths = [str(root / file) for file in sorted(self.files)]
         table_types = _stored_types(pyarrow().schema(self.table.schema().to_arrow()))
-        if any(_stored_types(schema_in(path)) != table_types for path in paths):
-            return None
-        return paths
+        alike = all(_stored_types(schema_in(path)) == table_types for path in paths)
+        return paths if alike else None
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[Any]:
@@ -263,10 +260,7 @@ def _listed(table: Any) -> dict[str, _File]:
 
 def _rows_in(files: Iterable[_File], table: Any) -> int | None:
     """Sum the rows; None if a number is unknown, or deletion vectors may hide rows."""
-    counts = [file.rows for file in files]
-    if _has_deletion_vectors(table):
-        return None
-    return None if None in counts else sum(count or 0 for count in counts)
+    return None if _has_deletion_vectors(table) else total(file.rows for file in files)
 
 
 def _is_plain(table: Any) -> bool:

@@ -26,7 +26,9 @@ from odibi_nb.engines.delta.log import (
     restored_version,
     table_id_in,
 )
+from odibi_nb.engines.delta.row_counts import total
 from odibi_nb.engines.delta.tables import deltalake, open_table
+from odibi_nb.engines.delta.watch import DIGITS, commit_mark, newest_name
 from odibi_nb.engines.optional_imports import reason
 from odibi_nb.errors import DataError
 
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
     from odibi_nb.core.protocols import WriteInfo
     from odibi_nb.engines.delta.log import Commit
 
-_DIGITS = 20
 _MOST_READ = 200
 """Number of commits to read in search of a fact, before delta-rs opens the table, or it is unknown."""
 _THREADS = 8
@@ -146,7 +147,7 @@ def _in_folder(path: str, key: str) -> TableVersion | None:
     version = _newest_number(log)
     if version is None:
         return None
-    mark = _mark(log, version)
+    mark = commit_mark(log, version)
     known = _known.get(path)
     if mark is None or known is None or (known.version, known.mark) != (version, mark):
         known = _looked_at(path, log, version, mark, known)
@@ -169,29 +170,8 @@ def newest_number(path: str) -> int | None:
 
 def _newest_number(log: str) -> int | None:
     """Return the greatest version with a commit or a checkpoint in the folder *log*; None without."""
-    newest = ""
-    try:
-        with os.scandir(log) as entries:
-            for entry in entries:
-                name = entry.name
-                if (
-                    name > newest
-                    and name[:_DIGITS].isdigit()
-                    and (name[_DIGITS:] == ".json" or name[_DIGITS:].startswith(".checkpoint."))
-                ):
-                    newest = name
-    except OSError:
-        return None
-    return int(newest[:_DIGITS]) if newest else None
-
-
-def _mark(log: str, version: int) -> tuple[int, int] | None:
-    """Return time and inode of a commit's file; None if only a checkpoint has the version."""
-    try:
-        found = os.stat(f"{log}/{version:020}.json")  # noqa: PTH116  see `_in_folder`
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino
+    newest = newest_name(log, checkpoints=True)
+    return int(newest[:DIGITS]) if newest else None
 
 
 def _looked_at(
@@ -200,7 +180,7 @@ def _looked_at(
     """Read commits, newest first, until the table's id and its newest data change are known."""
     table_id, data_version = "", None
     if before is not None and (
-        before.version >= version or _mark(log, before.version) != before.mark
+        before.version >= version or commit_mark(log, before.version) != before.mark
     ):
         before = None  # the table was dropped and made again
     for number in range(version, max(-1, version - _MOST_READ), -1):
@@ -365,8 +345,8 @@ def _table_commits(key: str, commits: Sequence[Commit], down_to: int) -> list[Ta
                 TableCommit(
                     table=key,
                     version=commit.version,
-                    rows_added=_total(commit.rows.values()),
-                    rows_removed=_total(removed),
+                    rows_added=total(commit.rows.values()),
+                    rows_removed=total(removed),
                     changes_data=commit.changes_data,
                     **author_of(commit.info),
                 )
@@ -386,8 +366,3 @@ def author_of(info: Mapping[str, Any]) -> dict[str, Any]:
         "restores": restored_version(info),
         "rolls_back": str(info.get("rolls_back") or ""),
     }
-
-
-def _total(counts: Iterable[int | None]) -> int | None:
-    known = [*counts]
-    return None if None in known else sum(count for count in known if count is not None)

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.protocols import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from odibi_nb.core.model.tables import TableName
     from odibi_nb.core.protocols import Watch
 
 Mark = tuple[int, ...]
-_DIGITS = 20
+DIGITS = 20
+"""Digits of a version in the name of a commit's file or of a checkpoint's."""
 _COARSE_MS = 1000
 """Tolerance: some storages store whole seconds, so that a commit can look older than it is."""
 
@@ -32,23 +33,37 @@ def log_mark(table: str) -> Mark | None:
     The mark is the version plus time and inode of the newest commit's file, because a table that was
     dropped and created again may have the same version. It is None if the table does not exist.
     """
-    log = Path(table) / "_delta_log"
+    log = f"{table}/_delta_log"
+    newest = newest_name(log)
+    if not newest:
+        return None
+    version = int(newest[:DIGITS])
+    return version, *(commit_mark(log, version) or ())
+
+
+def commit_mark(log: str, version: int) -> tuple[int, int] | None:
+    """Return time and inode of a commit's file in the folder *log*; None if only a checkpoint has the version."""
+    try:
+        found = os.stat(f"{log}/{version:020}.json")  # noqa: PTH116  a Path would take half of the time
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino
+
+
+def newest_name(log: str, *, checkpoints: bool = False) -> str:
+    """Return the greatest name in the folder *log* of a commit's file, or of a checkpoint's; "" without."""
     newest = ""
     try:
         with os.scandir(log) as entries:
             for entry in entries:
                 name = entry.name
-                if name[:_DIGITS].isdigit() and name[_DIGITS:] == ".json" and name > newest:
-                    newest = name
+                if name > newest and name[:DIGITS].isdigit():
+                    kind = name[DIGITS:]
+                    if kind == ".json" or (checkpoints and kind.startswith(".checkpoint.")):
+                        newest = name
     except OSError:
-        return None
-    if not newest:
-        return None
-    try:
-        found = os.stat(log / newest)  # noqa: PTH116  the log's own spelling is enough
-    except OSError:
-        return (int(newest[:_DIGITS]),)
-    return int(newest[:_DIGITS]), found.st_mtime_ns, found.st_ino
+        return ""
+    return newest
 
 
 def has_commits(log: str | Path) -> bool:
@@ -59,26 +74,19 @@ def has_commits(log: str | Path) -> bool:
     try:
         with os.scandir(log) as entries:
             return any(
-                name[:_DIGITS].isdigit() and name[_DIGITS:].startswith((".json", ".checkpoint."))
+                name[:DIGITS].isdigit() and name[DIGITS:].startswith((".json", ".checkpoint."))
                 for name in (entry.name for entry in entries)
             )
     except OSError:
         return False
 
 
-def watch_folders(tables: Sequence[TableName], place: Callable[[TableName], str]) -> Watch:
-    """Watch *tables*; *place* returns the folder of each on this machine."""
-    return _FolderWatch(place, {table.key: log_mark(place(table)) for table in tables})
+class FolderWatch:
+    """The `VersionWatch` of *tables* in folders of this machine; *place* returns the folder of each."""
 
-
-class _FolderWatch:
-    """The `VersionWatch` of tables in folders of this machine."""
-
-    def __init__(
-        self, place: Callable[[TableName], str], before: Mapping[str, Mark | None]
-    ) -> None:
+    def __init__(self, tables: Sequence[TableName], place: Callable[[TableName], str]) -> None:
         self._place = place
-        self._before = before
+        self._before = {table.key: log_mark(place(table)) for table in tables}
 
     def __call__(self, table: TableName, /) -> Change:
         now, then = log_mark(self._place(table)), self._before.get(table.key)

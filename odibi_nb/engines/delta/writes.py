@@ -7,10 +7,16 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from odibi_nb.core.model.provenance import OutputWritten
-from odibi_nb.core.model.tables import redact_url, table_key
+from odibi_nb.core.model.tables import redact_url
 from odibi_nb.core.text.sql_text import double_quoted
-from odibi_nb.engines.delta.appends import KEPT_FOR, landed, metadata, take_back, transactions
+from odibi_nb.engines.delta.appends import (
+    KEPT_FOR,
+    Request,
+    landed,
+    metadata,
+    take_back,
+    transactions,
+)
 from odibi_nb.engines.delta.errors import is_conflict, why_refused
 from odibi_nb.engines.delta.left_files import check_removable
 from odibi_nb.engines.delta.rewrites import decided, loses_times, rewritten
@@ -19,14 +25,13 @@ from odibi_nb.engines.delta.schema import fit, schema_of, with_missing
 from odibi_nb.engines.delta.tables import deltalake, is_table, open_table, with_one_zero
 from odibi_nb.engines.delta.versions import own_commit
 from odibi_nb.engines.optional_imports import reason
-from odibi_nb.engines.output_rules import partitioned_otherwise
+from odibi_nb.engines.output_rules import kept_changing, partitioned_otherwise
 from odibi_nb.errors import DataError, RevokedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from odibi_nb.core.model.transformation import Output
-    from odibi_nb.core.protocols import WriteInfo
     from odibi_nb.engines.delta.appends import Appends
 
 _MAX_COMMIT_RETRIES = 50
@@ -42,22 +47,15 @@ def write_lock(uri: str) -> threading.Lock:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TableWrite:
-    """A write: place, output and author; *storage_options* are delta-rs's options for *uri*."""
+class TableWrite(Request):
+    """A write to the table at *uri*; *storage_options* are delta-rs's options for *uri*."""
 
     uri: str
-    output: Output
-    info: WriteInfo
     storage_options: Mapping[str, str]
 
     def table(self) -> Any:
         """Open the table as it is now; return None if it does not exist."""
         return open_table(self.uri, self.output.table, self.storage_options, writing=True)
-
-    @property
-    def only_once(self) -> bool:
-        """True for an append in a run, which a retry must not repeat; only runs retry writes."""
-        return self.output.mode == "append" and bool(self.info.run_id)
 
 
 def commit(write: TableWrite, data: Any, appends: Appends) -> None:
@@ -96,7 +94,7 @@ def commit(write: TableWrite, data: Any, appends: Appends) -> None:
         else:
             break
     else:
-        raise _kept_changing(write, conflict)
+        raise kept_changing(write.output, conflict)
     if write.only_once:
         appends.note(write.uri, write.info, number)
 
@@ -115,26 +113,15 @@ def _before(table: Any, mode: str) -> _Before:
 
 def _tell(write: TableWrite, table: Any, rows: int, before: _Before) -> None:
     """Report the version of its commit to the attempt; *table* is the one that was written, None if it is new."""
-    info, key, mode = write.info, table_key(write.output.table), write.output.mode
     committed, counts = None, UNKNOWN
     with contextlib.suppress(Exception):  # the commit has succeeded
-        committed = own_commit(write.uri, table, info, write.storage_options, before.version)
+        committed = own_commit(write.uri, table, write.info, write.storage_options, before.version)
     version, found, table_id = committed or (None, {}, "")
     previous = version - 1 if version else None
     if committed is not None:
         replaced = before.rows if before.version == previous else None
-        counts = row_counts(found, mode, rows, replaced)
-    info.wrote(
-        OutputWritten(
-            table=key,
-            mode=mode,
-            version=version,
-            previous_version=previous,
-            rows=rows,
-            table_id=table_id,
-            **counts._asdict(),
-        )
-    )
+        counts = row_counts(found, write.output.mode, rows, replaced)
+    write.wrote(version, previous, rows, table_id, counts)
 
 
 def without_earlier(write: TableWrite, appends: Appends) -> None:
@@ -149,13 +136,6 @@ def _failed(write: TableWrite, table: Any, exc: Exception) -> DataError:
     if refused is not None:
         return DataError(f"{name}: nothing was written: {refused}")
     return DataError(f"{name}: writing to {redact_url(write.uri)} failed: {reason(exc)}")
-
-
-def _kept_changing(write: TableWrite, conflict: Exception | None) -> DataError:
-    return DataError(
-        f"{write.output.table}: other writers kept changing the table; nothing was written: "
-        f"{reason(conflict) if conflict else ''}"
-    )
 
 
 def _has_landed(write: TableWrite, number: int) -> bool:
@@ -202,17 +182,7 @@ def _made_ready(write: TableWrite, table: Any, data: Any) -> Any:
         return table
     before, table_id = int(table.version()), str(table.metadata().id)
     rewritten(table, write.output.table, schema, write.info)
-    write.info.wrote(
-        OutputWritten(
-            table=table_key(write.output.table),
-            mode=write.output.mode,
-            version=before + 1,
-            previous_version=before,
-            rows=0,
-            table_id=table_id,
-            **NOTHING._asdict(),
-        )
-    )
+    write.wrote(before + 1, before, 0, table_id, NOTHING)
     return write.table()
 
 

@@ -17,6 +17,11 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
     (codecs.BOM_UTF8, "utf-8-sig"),
 )
+_WITHOUT_MARK: dict[tuple[bool, ...], str] = {
+    (True, False, True, False): "utf-16-le",
+    (False, True, False, True): "utf-16-be",
+}
+"""The first bytes that are not zero, in text of ASCII letters."""
 
 
 def encoding_of(start: bytes) -> str | None:
@@ -28,11 +33,7 @@ def encoding_of(start: bytes) -> str | None:
     for mark, name in _MARKS:
         if start.startswith(mark):
             return name
-    if len(start) >= LONGEST_MARK and start[0] and not start[1] and start[2] and not start[3]:
-        return "utf-16-le"
-    if len(start) >= LONGEST_MARK and not start[0] and start[1] and not start[2] and start[3]:
-        return "utf-16-be"
-    return None
+    return _WITHOUT_MARK.get(tuple(byte != 0 for byte in start[:LONGEST_MARK]))
 
 
 def advice(options: Mapping[str, Any]) -> str:

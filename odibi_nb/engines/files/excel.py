@@ -38,10 +38,8 @@ _NAMED = 3
 _logger = logging.getLogger(__name__)
 _CHUNK = 1 << 20
 _LONGEST_TAG = 400
-_NAMES = {
-    "main": "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}",
-    "relation": "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}",
-}
+_MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+_RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 
 
 def check_extent(found_file: FoundFile, options: Mapping[str, Any]) -> None:
@@ -141,14 +139,13 @@ def _number(letters: bytes) -> int:
 
 def _sheets(book: zipfile.ZipFile, asked: Any) -> list[str]:
     """Return the paths in *book* of the sheets that pandas reads for the ``sheet_name`` *asked*."""
-    main, relation = _NAMES["main"], _NAMES["relation"]
     targets = {
         found.get("Id"): str(found.get("Target"))
         for found in ET.fromstring(book.read("xl/_rels/workbook.xml.rels"))  # noqa: S314
     }
     sheets = [
-        (str(sheet.get("name")), targets[sheet.get(f"{relation}id")])
-        for sheet in ET.fromstring(book.read("xl/workbook.xml")).iter(f"{main}sheet")  # noqa: S314
+        (str(sheet.get("name")), targets[sheet.get(f"{_RELATION}id")])
+        for sheet in ET.fromstring(book.read("xl/workbook.xml")).iter(f"{_MAIN}sheet")  # noqa: S314
     ]
     names = [name for name, _ in sheets]
     given = asked if isinstance(asked, list) else names if asked is None else [asked]

@@ -62,8 +62,8 @@ def _local(location: str, shown: str) -> FileRead:
         return _together(shown, _below(str(log if log.is_dir() else path)))
     if not path.exists() and _WILD.search(location):
         found = sorted(glob.glob(location))  # noqa: PTH207  as the reader finds them
-        return _together(shown, [_entry(name) for name in found if Path(name).is_file()])
-    return _single(shown, _entry(location))
+        return _together(shown, [_entry(name, name) for name in found if Path(name).is_file()])
+    return _entry(location, shown)
 
 
 def _below(folder: str) -> list[FileRead]:
@@ -79,10 +79,10 @@ def _below(folder: str) -> list[FileRead]:
     return found
 
 
-def _entry(path: str, name: str = "") -> FileRead:
+def _entry(path: str, name: str) -> FileRead:
     state = Path(path).stat()
     return FileRead(
-        file=name or path,
+        file=name,
         size=state.st_size,
         modified=state.st_mtime_ns,
         etag="" if path.startswith(_MOUNTS) else f"{state.st_ino:x}-{state.st_ctime_ns:x}",
@@ -98,18 +98,18 @@ def _remote(location: str, shown: str, storage_options: Mapping[str, Any]) -> Fi
     else:
         info = system.info(path)
         if info.get("type") != "directory":
-            return _single(shown, _entry_of(info))
+            return _entry_of(info, shown)
         infos = system.find(path, detail=True)
-    files = [_entry_of(infos[name]) for name in sorted(infos)]
+    files = [_entry_of(info, str(info.get("name", ""))) for _, info in sorted(infos.items())]
     return _together(shown, files)
 
 
-def _entry_of(info: Mapping[str, Any]) -> FileRead:
+def _entry_of(info: Mapping[str, Any], name: str) -> FileRead:
     size = info.get("size")
     etags = (info.get(name) for name in _ETAGS)
     times = (_nanoseconds(info.get(name)) for name in _TIMES)
     return FileRead(
-        file=str(info.get("name", "")),
+        file=name,
         size=None if size is None else int(size),
         modified=next((time for time in times if time is not None), None),
         etag=next((str(etag).strip('"') for etag in etags if etag), ""),
@@ -128,10 +128,6 @@ def _nanoseconds(value: Any) -> int | None:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return int(value * 10**9)
     return None
-
-
-def _single(shown: str, entry: FileRead) -> FileRead:
-    return FileRead(file=shown, size=entry.size, modified=entry.modified, etag=entry.etag)
 
 
 def _together(shown: str, files: list[FileRead]) -> FileRead:

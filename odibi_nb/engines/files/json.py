@@ -63,22 +63,17 @@ def parse(
 def _keep_as_written(
     records: list[dict[str, Any]], text: str, *, lines: bool, names: Collection[str]
 ) -> None:
-    nested = [(i, n) for n in names for i, r in enumerate(records) if _is_nested(r.get(n))]
+    nested = [
+        (i, n) for n in names for i, r in enumerate(records) if isinstance(r.get(n), (dict, list))
+    ]
     if not nested:
         return
     with contextlib.suppress(msgspec.DecodeError):  # for NaN, which only Python's json reads
         given = [line for line in text.split("\n") if line.strip()] if lines else [text]
-        raw = [record for one in given for record in _listed(_RAW.decode(one))]
+        found = map(_RAW.decode, given)
+        raw = [r for one in found for r in (one if isinstance(one, list) else [one])]
         for i, name in nested:
             records[i][name] = bytes(raw[i][name]).decode()
-
-
-def _is_nested(value: Any) -> bool:
-    return isinstance(value, (dict, list))
-
-
-def _listed(found: Any) -> list[dict[str, msgspec.Raw]]:
-    return found if isinstance(found, list) else [found]
 
 
 def _whole(text: str, as_float: Any) -> list[Any]:

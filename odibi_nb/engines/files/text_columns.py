@@ -6,8 +6,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.engines.optional_imports import require
-from odibi_nb.engines.pandas.convert import finite, is_missing, plain_numbers, to_number
-from odibi_nb.engines.pandas.frames import is_uniform, pyarrow
+from odibi_nb.engines.pandas.convert import finite, plain_numbers, to_number
+from odibi_nb.engines.pandas.frames import is_missing, is_uniform, pyarrow
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

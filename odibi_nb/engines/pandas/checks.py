@@ -35,10 +35,8 @@ def measure(frame: Any, rule: Rule) -> Measure:
         return Measure(total=len(frame))
     broken = frame.loc[_breaking(frame, rule), list(rule.columns)]
     samples = broken.drop_duplicates().head(SAMPLES) if rule.kind != "not_null" else broken.head(0)
-    shown = (
-        ", ".join(map(_shown, values)) for values in samples.itertuples(index=False, name=None)
-    )
-    return Measure(total=len(frame), failed=len(broken), samples=tuple(shown))
+    texts = (", ".join(map(shown, values)) for values in samples.itertuples(index=False, name=None))
+    return Measure(total=len(frame), failed=len(broken), samples=tuple(texts))
 
 
 def split(frame: Any, rules: Sequence[Rule]) -> tuple[Any, Any]:
@@ -105,6 +103,7 @@ def _newest(frame: Any, rule: Rule) -> dt.datetime | None:
     return None if pd.isna(newest) else newest.to_pydatetime().astimezone(dt.timezone.utc)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return the text of *value* in a sample, cut to `MAX_SAMPLE` characters."""
     text = str(value)
     return text if len(text) <= MAX_SAMPLE else text[: MAX_SAMPLE - 1] + "…"

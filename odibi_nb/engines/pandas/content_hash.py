@@ -7,6 +7,7 @@ column is a dictionary. A write that changes nothing is then committed as usual.
 from __future__ import annotations
 
 import hashlib
+import io
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.engines.optional_imports import require
@@ -18,24 +19,20 @@ FORM = "1"
 """Version of the hash's form. Hashes of another form never match."""
 
 
-class _Hasher:
-    """File-like object that hashes all data written to it."""
-
-    closed = False
+class _Hasher(io.RawIOBase):
+    """File that hashes all data written to it."""
 
     def __init__(self) -> None:
         self.digest = hashlib.blake2b(digest_size=16)
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
 
     def write(self, data: Any) -> int:
         """Add *data* to the hash."""
         self.digest.update(data)
         return len(data)
-
-    def flush(self) -> None:
-        """Do nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""
 
 
 def content_hash(data: Any, output: Output) -> str:

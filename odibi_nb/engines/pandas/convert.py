@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.engines.optional_imports import require
-from odibi_nb.engines.pandas.frames import pyarrow
+from odibi_nb.engines.pandas.frames import EXACT_IN_FLOAT, MAX_PRECISION, is_missing, pyarrow
 from odibi_nb.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -33,14 +33,12 @@ TYPE_NAMES = (
 """Type names in a ``schema``: Spark's names, with Spark's ranges."""
 
 _DECIMAL = re.compile(r"decimal\(\s*(\d+)\s*,\s*(\d+)\s*\)")
-_MAX_PRECISION = 38
 _MIDNIGHT = r"[T ]00:00(:00(\.0+)?)?Z?$"
 _INFINITY = r"(?i)^[+-]?inf(inity)?$"
 _MONTH_FIRST = r"^\d{1,2}\D(1[3-9]|[2-9]\d)\D\d"
 _TRUE = ("true", "t", "yes", "y", "1")
 _FALSE = ("false", "f", "no", "n", "0")
 _FIRST_PANDAS_WITH_ISO8601 = 2
-_EXACT_IN_FLOAT = 2**53
 
 
 class Written(float):
@@ -88,7 +86,7 @@ def parse_types(schema: Mapping[str, str], location: str) -> dict[str, str]:
     for column, given in schema.items():
         name = str(given).strip().lower()
         decimal = _DECIMAL.fullmatch(name)
-        fits = decimal and int(decimal[2]) <= int(decimal[1]) <= _MAX_PRECISION
+        fits = decimal and int(decimal[2]) <= int(decimal[1]) <= MAX_PRECISION
         if not fits and name not in TYPE_NAMES[:-1]:
             hint = did_you_mean(name, TYPE_NAMES) or f": one of {', '.join(TYPE_NAMES)}"
             raise DataError(f"{location}: schema gives {column!r} the unknown type {given!r}{hint}")
@@ -121,11 +119,10 @@ def convert(
     array = _arrow(series, missing, exact=kind.startswith("decimal"))
     cast = _cast_to(kind, options, str(series.name))
     try:
-        converted = cast(array)
+        return cast(array)
     except _errors():
         position = _first_misfit(cast, array)
         raise Misfit(position, series.iloc[position]) from None
-    return converted
 
 
 def _position(series: Any, value: bytes) -> int:
@@ -146,13 +143,6 @@ def _to_text(series: Any) -> Any:
         return series
     values = [None if is_missing(value) else as_text(value) for value in series.array]
     return pd.Series(values, index=series.index, name=series.name, dtype=object)
-
-
-def is_missing(value: Any) -> bool:
-    """Return True for None and for pandas' missing values."""
-    pd = require("pandas", "a schema")
-    is_nan = isinstance(value, float) and value != value  # noqa: PLR0124  nothing else is not itself
-    return value is None or value is pd.NA or value is pd.NaT or is_nan
 
 
 def as_text(value: Any) -> str:
@@ -291,7 +281,7 @@ def _to_whole(text: Any, target: Any) -> Any:
     nothing = pa.scalar(None, pa.string())
     whole = compute.if_else(is_whole, text, nothing).cast(target)
     floats = compute.if_else(is_whole, nothing, text).cast(pa.float64())
-    if compute.all(compute.less(compute.abs(floats), _EXACT_IN_FLOAT)).as_py() is False:
+    if compute.all(compute.less(compute.abs(floats), EXACT_IN_FLOAT)).as_py() is False:
         raise ValueError("a float may have lost digits")
     return compute.coalesce(whole, floats.cast(target))
 

@@ -36,7 +36,7 @@ from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from odibi_nb.core.model.attempt_control import AttemptControl
@@ -92,21 +92,23 @@ class PandasEngine(
         return from_arrow(select(sql, self._arrow, self.limits), "the query's result")
 
     def write(self, frame: Any, output: Output, info: WriteInfo) -> int:
-        """Write the DataFrame *frame* to *output* in one commit, and return the number of rows.
-
-        A retried append replaces the appends of earlier attempts: `odibi_nb.engines.delta.appends`.
-        """
         table = TableName.parse(output.table)
         uri = self._lake.uri(table)
         data = to_arrow(frame, output.table)
         delta_tables.check_output(data, output)
         write = TableWrite(uri=uri, output=output, info=info, storage_options=self._storage_options)
-        with write_lock(uri):
+        with self._changing(table):
+            commit(write, data, self._appends)
+        return int(data.num_rows)
+
+    @contextlib.contextmanager
+    def _changing(self, table: TableName) -> Iterator[None]:
+        """Hold the table's write lock for the block, and then remove the table from the cache."""
+        with write_lock(self._lake.uri(table)):
             try:
-                commit(write, data, self._appends)
+                yield
             finally:
                 self._cached.pop(table.path, None)
-        return int(data.num_rows)
 
     def same_content(self, frame: Any, output: Output) -> tuple[TableVersion | None, str]:
         table = TableName.parse(output.table)
@@ -122,11 +124,8 @@ class PandasEngine(
         table = TableName.parse(output.table)
         uri = self._lake.uri(table)
         write = TableWrite(uri=uri, output=output, info=info, storage_options=self._storage_options)
-        with write_lock(uri):
-            try:
-                without_earlier(write, self._appends)
-            finally:
-                self._cached.pop(table.path, None)
+        with self._changing(table):
+            without_earlier(write, self._appends)
 
     def exists(self, table: TableName) -> bool:
         uri = self._lake.uri(table)
@@ -144,8 +143,7 @@ class PandasEngine(
 
     def _newest_commit(self, table: TableName) -> tuple[float, float] | Change:
         try:
-            uri = self._lake.uri(table)
-            return newest_commit(delta_tables.open_table(uri, str(table), self._storage_options))
+            return newest_commit(self._opened(table))
         except Exception:  # noqa: BLE001  the next read of the table raises with the cause
             return Change.UNKNOWN
 
@@ -154,21 +152,11 @@ class PandasEngine(
         return delta_restore.outlook(*where, version, restores=restores)
 
     def restore(self, table: TableName, restores: int, info: WriteInfo, *, expected: int) -> int:
-        """Restore *table* in one commit, and return the new version's number."""
-        uri = self._lake.uri(table)
-        where = uri, str(table), self._storage_options
-        with write_lock(uri):
-            try:
-                return delta_restore.restore(*where, info, restores=restores, expected=expected)
-            finally:
-                self._cached.pop(table.path, None)
+        where = self._lake.uri(table), str(table), self._storage_options
+        with self._changing(table):
+            return delta_restore.restore(*where, info, restores=restores, expected=expected)
 
     def drop(self, table: TableName, *, expected: int) -> None:
-        """Delete *table* with its history.
-
-        Raises:
-            DataError: if the table was changed since version *expected*, or is not on this machine.
-        """
         uri = self._lake.uri(table)
         with write_lock(uri):
             delta_restore.drop(uri, str(table), expected=expected)
@@ -260,12 +248,15 @@ class PandasEngine(
         return found
 
     def details(self, table: TableName) -> TableDetails | None:
-        delta = delta_tables.open_table(self._lake.uri(table), str(table), self._storage_options)
+        delta = self._opened(table)
         return None if delta is None else delta_details.details(delta)
 
     def _open_for(self, output: Output) -> Any:
         uri = self._lake.uri(TableName.parse(output.table))
         return delta_tables.open_table(uri, output.table, self._storage_options, writing=True)
+
+    def _opened(self, table: TableName) -> Any:
+        return delta_tables.open_table(self._lake.uri(table), str(table), self._storage_options)
 
     def _arrow(self, table: TableName) -> Any:
         return self._newest(table)[1]
@@ -293,7 +284,7 @@ class PandasEngine(
         return delta_versions.version_of(delta, table.key), rows
 
     def _existing(self, table: TableName) -> Any:
-        delta = delta_tables.open_table(self._lake.uri(table), str(table), self._storage_options)
+        delta = self._opened(table)
         if delta is None:
             raise self._lake.not_found(table)
         return delta

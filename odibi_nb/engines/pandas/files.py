@@ -21,11 +21,11 @@ from odibi_nb.engines.files.discovery import FoundFile, find_files
 from odibi_nb.engines.files.text_columns import MISSING, settle, settle_text
 from odibi_nb.engines.optional_imports import load_installed, reason, require
 from odibi_nb.engines.pandas.convert import Misfit, convert, parse_types
-from odibi_nb.engines.pandas.frames import from_arrow, with_columns
+from odibi_nb.engines.pandas.frames import EXACT_IN_FLOAT, from_arrow, with_columns
 from odibi_nb.errors import DataError, EngineNotAvailableError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 SUFFIXES = {
     "csv": (".csv", ".tsv", ".txt"),
@@ -61,7 +61,6 @@ _WORDS = (
 """Patterns of pandas' messages, and plainer words for them."""
 _SHIFTS_LINES = {"skiprows", "header", "names", "comment", "skip_blank_lines", "lineterminator"}
 _SHOWN_VALUE = 60
-_EXACT_IN_FLOAT = 2**53
 _DATES_STAY_TEXT = 3  # the first pandas that leaves dates alone with dtype=False
 
 
@@ -156,7 +155,6 @@ def _opened(found_file: FoundFile, options: Mapping[str, Any]) -> Any:
     """Open a file for its uncompressed bytes."""
     packing = options.get("compression", "infer")
     packing = packing.get("method", "infer") if isinstance(packing, dict) else packing
-    packing = {"gzip": "gzip", "bz2": "bz2", "zstd": "zstd", "xz": "xz"}.get(packing, packing)
     local = require("fsspec.implementations.local", found_file.shown).LocalFileSystem
     return (found_file.system or local()).open(found_file.path, "rb", compression=packing)
 
@@ -199,7 +197,9 @@ def _unique(names: Sequence[str]) -> list[str]:
 def _check_options(
     format: str, options: Mapping[str, Any], types: Mapping[str, str], shown: str
 ) -> None:
-    known = {"version"} if format == "delta" else set(_parameters(format, shown))
+    known = {"version"}
+    if format != "delta":
+        known = {*inspect.signature(_reader(format, shown)).parameters} - _NOT_DATA
     for name in options:
         if name not in known:
             if name in _NOT_DATA:
@@ -214,11 +214,6 @@ def _check_options(
 
 def _reader(format: str, shown: str) -> Any:
     return getattr(require("pandas", shown), f"read_{format}")
-
-
-def _parameters(format: str, shown: str) -> list[str]:
-    names = inspect.signature(_reader(format, shown)).parameters
-    return [name for name in names if name not in _NOT_DATA]
 
 
 def _read_delta(
@@ -269,7 +264,9 @@ def _call_reader(
         with found_file.open(unpack=format in {"csv", "json"}) as file:
             return reader(file, **given)
     except ImportError as exc:
-        raise _missing_library(exc, found_file, format) from exc
+        if format == "excel" and "openpyxl" in str(exc):
+            raise EngineNotAvailableError(found_file.shown, "excel", "openpyxl") from exc
+        raise DataError(f"{found_file.shown}: {reason(exc)}") from exc
     except DataError:
         raise
     except Exception as exc:
@@ -330,10 +327,8 @@ def _defaults(found_file: FoundFile, format: str, options: Mapping[str, Any]) ->
     if format == "json":
         lines = found_file.suffix in {".jsonl", ".ndjson"}
         defaults = {"dtype": False, "precise_float": True, "lines": lines}
-        if (
-            int(require("pandas", found_file.shown).__version__.partition(".")[0])
-            < _DATES_STAY_TEXT
-        ):
+        pandas_version = require("pandas", found_file.shown).__version__
+        if int(pandas_version.partition(".")[0]) < _DATES_STAY_TEXT:
             defaults["convert_dates"] = False
         return defaults
     if format == "excel":
@@ -346,17 +341,11 @@ def _check_digits(frame: Any, types: Mapping[str, str], found_file: FoundFile) -
     """Raise DataError if pandas' reader has turned large whole numbers with gaps into floats."""
     for name, kind in types.items():
         is_float = name in frame.columns and frame[name].dtype.kind == "f"
-        if is_float and kind in {"int", "bigint"} and frame[name].abs().max() >= _EXACT_IN_FLOAT:
+        if is_float and kind in {"int", "bigint"} and frame[name].abs().max() >= EXACT_IN_FLOAT:
             raise DataError(
                 f"{found_file.shown}, column {name!r}: its numbers have more digits than pandas' "
                 "reader keeps in a column with gaps: leave out the options that only this reader has"
             )
-
-
-def _missing_library(exc: ImportError, found_file: FoundFile, format: str) -> Exception:
-    if format == "excel" and "openpyxl" in str(exc):
-        return EngineNotAvailableError(found_file.shown, "excel", "openpyxl")
-    return DataError(f"{found_file.shown}: {reason(exc)}")
 
 
 def _reason(exc: Exception, found_file: FoundFile, format: str, options: Mapping[str, Any]) -> str:
@@ -390,16 +379,19 @@ def _with_types(
                 frame = frame.assign(**{column: pd.Series([], dtype=object)})
                 places[column] = len(places)
             else:
-                hint = did_you_mean(column, places) or f": it has {', '.join(places)}"
-                raise DataError(
-                    f"{found_file.shown}: no column {column!r}, which schema names{hint:.300}"
-                )
+                raise no_column(found_file.shown, column, places)
         try:
             at = places[column]
             columns[at] = convert(frame.iloc[:, at], kind, options, missing)
         except Misfit as misfit:
             raise DataError(_describe(misfit, column, kind, found_file, options, format)) from None
     return with_columns(frame, columns)
+
+
+def no_column(shown: str, column: str, names: Collection[str]) -> DataError:
+    """Build the error for a *column* of a schema that the file *shown*, with the columns *names*, lacks."""
+    hint = did_you_mean(column, names) or f": it has {', '.join(names)}"
+    return DataError(f"{shown}: no column {column!r}, which schema names{hint:.300}")
 
 
 def _describe(

@@ -15,8 +15,10 @@ from odibi_nb.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-_EXACT_IN_FLOAT = 2**53
-_MAX_PRECISION = 38
+EXACT_IN_FLOAT = 2**53
+"""Up to this number, a float of 64 bits holds every whole number."""
+MAX_PRECISION = 38
+"""Highest number of digits of a decimal."""
 _IN_CODE = "convert the column, for example with .astype(str)"
 _NESTED_MIXTURE = (
     "its lists or dictionaries mix dates, times, numbers, text or bytes, which would be changed to one "
@@ -262,7 +264,7 @@ def _loses_digits(column: Any) -> bool:
     if not pa.types.is_int64(column.type) or not 0 < column.null_count < len(column):
         return False
     limits = require("pyarrow.compute", "the pandas engine").min_max(column).as_py()
-    return bool(max(-limits["min"], limits["max"]) > _EXACT_IN_FLOAT)
+    return bool(max(-limits["min"], limits["max"]) > EXACT_IN_FLOAT)
 
 
 def delta_type(kind: Any) -> Any:
@@ -342,7 +344,7 @@ def _check_names(names: list[Any], table: str) -> None:
         names,
         table,
         rename=": rename the columns, for example frame.columns = [str(c) for c in frame.columns]",
-        counted=" (an index level counts as a column)",
+        besides=" (an index level counts as a column)",
     )
 
 
@@ -368,7 +370,7 @@ def _to_array(series: Any, place: str, remedy: str) -> tuple[Any, bool]:
     target = delta_type(kind)
     if series.dtype == object and pa.types.is_decimal(kind):
         # Later values may need more precision than these.
-        target = pa.decimal128(_MAX_PRECISION, kind.scale)
+        target = pa.decimal128(MAX_PRECISION, kind.scale)
     try:
         return cast(array, target), _is_guess(kind)
     except pa.ArrowException as exc:
@@ -430,7 +432,7 @@ def _changes_within(kind: Any) -> Callable[[Any], bool] | None:
         )
     if types.is_date(kind) or types.is_timestamp(kind) or types.is_binary(kind):
         is_odd = _is_odd_in(kind)
-        return lambda value: not _is_gap(value) and is_odd(type(value))
+        return lambda value: not is_missing(value) and is_odd(type(value))
     return None
 
 
@@ -440,8 +442,8 @@ def _any_of(inner: Mapping[str, Callable[[Any], bool]], value: Any) -> bool:
     )
 
 
-def _is_gap(value: Any) -> bool:
-    """Return True for the values that Arrow reads as missing, if pandas has made them."""
+def is_missing(value: Any) -> bool:
+    """Return True for None, NaN and pandas' missing values, which Arrow reads as missing."""
     is_nan = isinstance(value, float) and value != value  # noqa: PLR0124  nothing else is not itself
     return is_nan or type(value).__name__ in {"NoneType", "NaTType", "NAType"}
 

@@ -43,7 +43,10 @@ MOST_ROWS = 5_000_000
 class PandasOnSpark(
     PandasInMemory, RehearsingEngine, WatchingEngine, VersionedEngine, DiffingEngine
 ):
-    """The `TableEngine` of pandas over the tables of *spark*."""
+    """The `TableEngine` of pandas over the tables of *spark*.
+
+    Each read raises DataError if the rows are too many for the driver, see `MOST_ROWS`.
+    """
 
     cannot_cache = "pandas reads them through Spark each time"
 
@@ -51,7 +54,6 @@ class PandasOnSpark(
         self._spark = spark
 
     def spark_session(self) -> Any:
-        """Return the Spark session that reads and writes the tables."""
         return self._spark.spark_session()
 
     def attempt_scope(
@@ -61,12 +63,7 @@ class PandasOnSpark(
         return self._spark.attempt_scope(info, tables, control)
 
     def read(self, table: TableName) -> Any:
-        """Return all of *table* as a DataFrame that the caller may change; timestamps are in UTC.
-
-        Raises:
-            TableNotFoundError: if the table does not exist.
-            DataError: if the table cannot be read, or is too large for the driver.
-        """
+        """Return all of *table* as a DataFrame that the caller may change; timestamps are in UTC."""
         return _to_pandas(self._spark.read(table), str(table))
 
     def query(self, sql: str) -> Any:
@@ -79,12 +76,6 @@ class PandasOnSpark(
         return _to_pandas(self._spark.query(sql), "the query's result")
 
     def write(self, frame: Any, output: Output, info: WriteInfo) -> int:
-        """Write the DataFrame *frame* to *output* in one commit, and return the number of rows.
-
-        Raises:
-            DataError: if the table cannot take the frame. The frame was not written.
-            RevokedError: if the attempt has been revoked.
-        """
         data = to_arrow(frame, output.table)
         output_rules.check_output(data.column_names, output)
         self._spark.write(to_spark(self.spark_session(), data), output, info)
@@ -100,12 +91,6 @@ class PandasOnSpark(
         return self._spark.commits(table, down_to=down_to)
 
     def read_version(self, table: TableName, version: int) -> Any:
-        """Return all rows of *table* at *version*; see `VersionedEngine`.
-
-        Raises:
-            TableNotFoundError: if the table does not exist.
-            DataError: if the version cannot be read, or is too large for the driver.
-        """
         return _to_pandas(self._spark.read_version(table, version), str(table))
 
     def query_versions(self, sql: str, versions: Mapping[str, int]) -> Any:
@@ -150,12 +135,7 @@ class PandasOnSpark(
         self._spark.close()
 
     def read_portion(self, table: TableName, portion: Portion) -> Any:
-        """Read *portion* of *table*; a limit ends the read early.
-
-        Raises:
-            TableNotFoundError: if the table does not exist.
-            DataError: if the table cannot be read, or the portion is too large for the driver.
-        """
+        """Read *portion* of *table*; a limit ends the read early."""
         return _to_pandas(spark_rehearsal.take(self._spark.read(table), portion), str(table))
 
     def take(self, frame: Any, portion: Portion) -> Any:
@@ -189,17 +169,14 @@ class PandasOnSpark(
 
 
 def _to_pandas(frame: Any, name: str) -> Any:
-    rows = _arrow(frame.limit(MOST_ROWS + 1))
+    few = frame.limit(MOST_ROWS + 1)
+    rows = few.toArrow() if hasattr(few, "toArrow") else _arrow_by_pandas(few)
     if rows.num_rows > MOST_ROWS:
         raise DataError(
             f"{name}: more than {MOST_ROWS:,} rows, too many for pandas on the driver: give the row "
             "the engine 'spark' (constants.engine), or a query that selects fewer"
         )
     return from_arrow(rows, name)
-
-
-def _arrow(frame: Any) -> Any:
-    return frame.toArrow() if hasattr(frame, "toArrow") else _arrow_by_pandas(frame)
 
 
 def _arrow_by_pandas(frame: Any) -> Any:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.text.sql_text import double_quoted
 from odibi_nb.engines import table_compare
 from odibi_nb.engines.delta import tables as delta_tables
 from odibi_nb.engines.delta.rewrites import decided
 from odibi_nb.engines.delta.schema import fit, type_name
 from odibi_nb.engines.delta.writes import partitions
 from odibi_nb.engines.optional_imports import reason, require
+from odibi_nb.engines.pandas.dialect import DuckDialect
 from odibi_nb.engines.pandas.frames import from_arrow, plain, pyarrow, to_arrow
 from odibi_nb.errors import DataError
 
@@ -133,36 +133,18 @@ def compare(before: Any, after: Any, output: Output, *, partial: bool = False) -
     with duckdb.connect(":memory:") as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET enable_external_access = false")
-        sides = ArrowSides(connection, before, after)
-        return table_compare.compare(sides, output, partial=partial)
-
-
-class ArrowSides(table_compare.Sides):
-    """Two Arrow tables, registered in a DuckDB *connection*."""
-
-    max_exact = MAX_EXACT
-
-    def __init__(self, connection: Any, before: Any, after: Any) -> None:
-        self._connection = connection
-        self.written, self.present = "written", ""
-        self.types_written, self.types_present = _types(after), {}
-        connection.register(self.written, after)
+        connection.register("written", after)
         if before is not None:
-            self.present, self.types_present = "present", _types(before)
-            connection.register(self.present, before)
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Return the rows of a query, through Arrow: its times do not depend on the local time zone."""
-        found = self._connection.sql(sql).to_arrow_table()
-        return list(zip(*(column.to_pylist() for column in found.columns), strict=True))
-
-    def quoted(self, name: str) -> str:
-        """Quote the name of a column for DuckDB."""
-        return double_quoted(name)
-
-    def scientific(self, column: str, digits: int) -> str:
-        """Return a call of DuckDB's ``format`` that writes a float with *digits* significant digits."""
-        return f"format('{{:.{digits - 1}e}}', {column})"
+            connection.register("present", before)
+        sides = table_compare.Sides(
+            dialect=DuckDialect(connection),
+            written="written",
+            present="" if before is None else "present",
+            types_written=_types(after),
+            types_present={} if before is None else _types(before),
+            max_exact=MAX_EXACT,
+        )
+        return table_compare.compare(sides, output, partial=partial)
 
 
 def _types(table: Any) -> dict[str, str]:

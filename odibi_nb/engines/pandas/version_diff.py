@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.table_diff import SAMPLES, RowDifference, TableDiff
 from odibi_nb.core.text.sql_text import double_quoted, literal
+from odibi_nb.engines.comparison_parts import column_changes
 from odibi_nb.engines.delta.unshared_files import unshared
 from odibi_nb.engines.optional_imports import reason, require
+from odibi_nb.engines.pandas.dialect import DuckDialect
 from odibi_nb.engines.row_difference import (
     COPIES,
-    Dialect,
-    column_changes,
     compared,
     difference,
     shared_columns,
@@ -221,10 +221,10 @@ class _Comparison:
         }
         self.relations = {n: n for n in _SIDES} | {n: _reading(paths) for n, paths in files.items()}
         before, after = parts
-        self.types: dict[str, Mapping[str, str]] = {}
-        for name, part, other in (("before", before, after), ("after", after, before)):
-            side = part or other
-            self.types[name] = {} if side is None else side.types()
+        self.types: dict[str, Mapping[str, str]] = {
+            name: {} if side is None else side.types()
+            for name, side in zip(_SIDES, (before or after, after or before), strict=True)
+        }
         self.shared = shared_columns(self.types["before"], self.types["after"])
         self.sql = DuckDialect(connection)
 
@@ -323,10 +323,6 @@ class _Comparison:
             yield
 
 
-def _hash_of(columns: Iterable[str]) -> str:
-    return f"hash({', '.join(map(double_quoted, columns))})"
-
-
 def _row_hash(types: Mapping[str, str]) -> str:
     """Return SQL for the hash of a row; *types* map its columns to their types.
 
@@ -339,37 +335,11 @@ def _row_hash(types: Mapping[str, str]) -> str:
 
 def _bucket_of(columns: Iterable[str]) -> str:
     """Return SQL for the bucket of a row; in two bytes, so that DuckDB counts in an array."""
-    return f"CAST({_hash_of(columns)} & {_BUCKETS - 1} AS USMALLINT)"
+    hashed = f"hash({', '.join(map(double_quoted, columns))})"
+    return f"CAST({hashed} & {_BUCKETS - 1} AS USMALLINT)"
 
 
 def _reading(paths: Sequence[str]) -> str:
     """Return SQL for the rows of Parquet files."""
     listed = ", ".join(map(literal, paths))
     return f"read_parquet([{listed}], hive_partitioning = false)"
-
-
-class DuckDialect(Dialect):
-    """DuckDB's SQL, over a *connection*."""
-
-    differing = "differing"
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Return the rows of a query, through Arrow: its times do not depend on the local time zone."""
-        found = self._connection.sql(sql).to_arrow_table()
-        return list(zip(*(column.to_pylist() for column in found.columns), strict=True))
-
-    def kept(self, name: str, sql: str) -> str:
-        """Store the rows of *sql* in the table *name*."""
-        self._connection.execute(f"CREATE TEMP TABLE {name} AS {sql}")
-        return name
-
-    def quoted(self, name: str) -> str:
-        """Quote the name of a column."""
-        return double_quoted(name)
-
-    def seconds(self, column: str) -> str:
-        """Return a call of DuckDB's ``epoch``."""
-        return f"epoch({column})"

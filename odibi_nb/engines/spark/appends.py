@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from odibi_nb.engines.delta.appends import attempt_of, cannot_take_back, is_earlier, take_back
-from odibi_nb.engines.delta.log import commit_metadata
+from odibi_nb.engines.delta.log import commit_metadata, local_folder
 from odibi_nb.engines.optional_imports import reason
 from odibi_nb.engines.spark.session import SAIL
 
@@ -49,7 +49,7 @@ def without_earlier(target: DeltaTarget, info: WriteInfo, appends: Appends) -> N
 def _by_delta_rs(target: DeltaTarget) -> Callable[[], Any] | None:
     """Return a function that opens the table with delta-rs; None if delta-rs cannot reach it."""
     found = _place(target)
-    if found is None or (target.storage_options is None and not _is_local(found[0])):
+    if found is None or (target.storage_options is None and local_folder(found[0]) is None):
         return None
     place, identity = found
 
@@ -71,18 +71,13 @@ def _place(target: DeltaTarget) -> tuple[str, str | None] | None:
     if target.path is not None:
         return target.path, None
     with contextlib.suppress(Exception):  # a catalog may hide the location
-        sql = f"DESCRIBE DETAIL {target.identifier}"
-        row = target.connection.spark.sql(sql).collect()[0]
+        row = target.detail()
         place = str(row["location"])
-        if not _is_local(place):
+        if local_folder(place) is None:
             return place, str(row["id"])
         path = place.removeprefix("file:")
         return (path if Path(path).exists() else unquote(path)), str(row["id"])
     return None
-
-
-def _is_local(place: str) -> bool:
-    return "://" not in place or place.startswith("file://")
 
 
 def _refuse_others(target: DeltaTarget, info: WriteInfo) -> None:
@@ -91,11 +86,10 @@ def _refuse_others(target: DeltaTarget, info: WriteInfo) -> None:
         why = "Sail does not show a table's history, and deltalake does not reach the table"
         raise cannot_take_back(target.name, "if there are any", why)
     try:
-        rows = target.connection.spark.sql(f"DESCRIBE HISTORY {target.identifier}").collect()
+        history = [*map(commit_metadata, target.history())]
     except Exception as exc:
         why = f"the table's history cannot be read ({reason(exc)})"
         raise cannot_take_back(target.name, "if there are any", why) from exc
-    history = [commit_metadata(row.asDict(recursive=True)) for row in rows]
     found = [
         entry
         for entry in _in_effect(history)

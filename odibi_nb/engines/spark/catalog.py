@@ -56,7 +56,6 @@ class SparkCatalog:
         self._spark = connection.spark
         self._lake = lake
         self._has_case = connection.kind == SAIL
-        self._can_move = connection.kind != SAIL
         self._own_default = connection.kind == CLASSIC
         self._own = connection.own
         own = own_catalog(connection.spark) if self._has_case else SESSION_CATALOG
@@ -86,9 +85,8 @@ class SparkCatalog:
 
     def hide(self, table: TableName) -> None:
         """Remove a table whose files were deleted from the catalog, if it was added."""
-        parts = table.parts if len(table.parts) == _PARTS else (DEFAULT_SCHEMA, *table.parts)
         with self._known.lock:
-            for key in [key for key in self._known.tables if _same(key, parts)]:
+            for key in [key for key in self._known.tables if TableName(key).path == table.path]:
                 self._spark.sql(f"DROP TABLE IF EXISTS {self._full(*key)}").collect()
                 del self._known.tables[key]
 
@@ -114,7 +112,7 @@ class SparkCatalog:
             if known.tables.get(key) == uri:
                 return
             self._show_schema(key[0], uri.rpartition("/")[0])
-            if not self._is_there(table):
+            if self._lake.has(table) is False:
                 return
             name = self._full(*key)
             if key in known.tables:
@@ -156,12 +154,11 @@ class SparkCatalog:
             return
         place = spark_literal(self._spelled(uri))
         default = schema == DEFAULT_SCHEMA and self._own_default
-        if self._can_move and (known is not None or default):
-            self._spark.sql(f"ALTER SCHEMA {self._full(schema)} SET LOCATION {place}").collect()
+        if not self._has_case and (known is not None or default):
+            change = f"ALTER SCHEMA {self._full(schema)} SET LOCATION {place}"
         else:
-            self._spark.sql(
-                f"CREATE SCHEMA IF NOT EXISTS {self._full(schema)} LOCATION {place}"
-            ).collect()
+            change = f"CREATE SCHEMA IF NOT EXISTS {self._full(schema)} LOCATION {place}"
+        self._spark.sql(change).collect()
         self._known.schemas[schema] = uri
 
     def _forget(self, key: tuple[str, ...], name: str) -> None:
@@ -173,13 +170,6 @@ class SparkCatalog:
             )
         self._spark.sql(f"DROP TABLE {name}").collect()
         del self._known.tables[key]
-
-    def _is_there(self, table: TableName) -> bool:
-        return self._lake.has(table) is not False
-
-
-def _same(key: tuple[str, ...], parts: tuple[str, ...]) -> bool:
-    return tuple(map(str.lower, key)) == tuple(map(str.lower, parts))
 
 
 def _bare(place: str) -> str:

@@ -10,6 +10,7 @@ from odibi_nb.core.protocols import Measure
 from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.sql_text import backticked, spark_literal
 from odibi_nb.engines.optional_imports import reason
+from odibi_nb.engines.pandas.checks import SAMPLES, shown
 from odibi_nb.engines.spark.frames import types_of
 from odibi_nb.errors import DataError
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.model.checks import Rule
 
-SAMPLES = 3
-MAX_SAMPLE = 60
 _MARK = "__odibi_breaks_"
 
 
@@ -125,7 +124,5 @@ def _value(value: Any, kind: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, dt.datetime):
-        value = value.astimezone(dt.timezone.utc)
-    text = str(value)
-    return text if len(text) <= MAX_SAMPLE else text[: MAX_SAMPLE - 1] + "…"
+    is_time = isinstance(value, dt.datetime)
+    return shown(value.astimezone(dt.timezone.utc) if is_time else value)

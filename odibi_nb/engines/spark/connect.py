@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import socket
 import urllib.parse
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.tables import redact_url
-from odibi_nb.engines.optional_imports import reason
+from odibi_nb.engines.optional_imports import check_installed, reason
 from odibi_nb.engines.spark.session_loss import forget_stopped_active
-from odibi_nb.errors import EngineError, EngineNotAvailableError
+from odibi_nb.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,11 +107,4 @@ def check_reachable(url: str) -> None:
 
 def require_connect(extra: str = "spark") -> None:
     """Raise EngineNotAvailableError, naming *extra*, if a library that Connect needs is missing."""
-    for module in ("pyspark", "grpc", "pandas", "pyarrow"):
-        require(module, "a Spark Connect session", extra)
-
-
-def require(module: str, needed_for: str, extra: str) -> None:
-    """Raise EngineNotAvailableError if *module* is not installed, without importing it."""
-    if importlib.util.find_spec(module) is None:
-        raise EngineNotAvailableError(needed_for, extra, module)
+    check_installed("a Spark Connect session", extra, "pyspark", "grpc", "pandas", "pyarrow")

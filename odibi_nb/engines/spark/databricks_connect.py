@@ -72,7 +72,7 @@ def workspace_of(options: Mapping[str, Any], where: str) -> tuple[Workspace, lis
     return found, problems
 
 
-def check_installed() -> None:
+def check_databricks_connect() -> None:
     """Raise EngineError if Databricks Connect is not installed. Imports nothing of it but its parent."""
     try:
         found = importlib.util.find_spec("databricks.connect")
@@ -92,7 +92,7 @@ def open_session(workspace: Workspace, settings: Mapping[str, str]) -> Any:
     Raises:
         EngineError: if Databricks Connect is missing, or no session can be opened.
     """
-    check_installed()
+    check_databricks_connect()
     try:
         from databricks.connect import DatabricksSession
 

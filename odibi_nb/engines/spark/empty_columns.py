@@ -8,6 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.text.sql_text import backticked
+from odibi_nb.engines.delta.rewrites import decided as decided_by_log
+from odibi_nb.engines.delta.rewrites import rewritten
+from odibi_nb.engines.delta.schema import schema_of
 from odibi_nb.engines.pandas.frames import delta_type, pyarrow
 from odibi_nb.engines.spark.frames import is_guess
 from odibi_nb.errors import DataError
@@ -62,9 +65,6 @@ def _by_spark(target: DeltaTarget, schema: Any, other: Mapping[str, Any]) -> set
 
 def _by_log(log: Any, other: Mapping[str, Any]) -> set[str]:
     """Like `_by_spark`, but through delta-rs, which also checks nested values."""
-    from odibi_nb.engines.delta.rewrites import decided as decided_by_log
-    from odibi_nb.engines.delta.schema import schema_of
-
     before, after = schema_of(log), decided_by_log(log, _arrow_schema(other))
     return {field.name for field in after if before.field(field.name).type != field.type}
 
@@ -91,8 +91,5 @@ def retype(target: DeltaTarget, log: Any, schema: Any, info: WriteInfo) -> None:
             'in a catalog or at a URL: replace the table once ("mode": "overwrite", "schema_mode": '
             '"overwrite"), or name the types in the "schema" of the row that loads the data'
         )
-    from odibi_nb.engines.delta.rewrites import decided as decided_by_log
-    from odibi_nb.engines.delta.rewrites import rewritten
-
     decided_schema = _arrow_schema({f.name: f for f in schema.fields if not is_guess(f)})
     rewritten(log, target.name, decided_by_log(log, decided_schema), info)

@@ -12,12 +12,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.model.provenance import (
-    FileRead,
-    OutputWritten,
-    TableVersion,
-    UnversionedTable,
-)
+from odibi_nb.core.model.provenance import FileRead, TableVersion, UnversionedTable
 from odibi_nb.core.model.query_tables import shown_sql
 from odibi_nb.core.model.tables import TableName, redact_url
 from odibi_nb.core.process.compute import Kind, find_compute
@@ -38,7 +33,7 @@ from odibi_nb.core.text.sql_text import backticked
 from odibi_nb.engines.delta import details as delta_details
 from odibi_nb.engines.delta import restore as delta_restore
 from odibi_nb.engines.delta import versions as delta_versions
-from odibi_nb.engines.delta.appends import Appends
+from odibi_nb.engines.delta.appends import Appends, Request
 from odibi_nb.engines.delta.tables import check_path, open_table
 from odibi_nb.engines.delta.unshared_files import files_at
 from odibi_nb.engines.delta.writes import write_lock
@@ -66,7 +61,6 @@ from odibi_nb.engines.spark.frames import is_spark, storable, to_spark, types_of
 from odibi_nb.engines.spark.jobs import ClassicJobs, ConnectJobs, attempt_scope
 from odibi_nb.engines.spark.session import SAIL, forget
 from odibi_nb.engines.spark.session_loss import why_lost
-from odibi_nb.engines.spark.writes import Request, Written
 from odibi_nb.errors import DataError, EngineNotAvailableError, OdibiError, TableNotFoundError
 from odibi_nb.storage import spark_names
 from odibi_nb.storage.spark_names import identifier_at, identifier_of
@@ -74,7 +68,6 @@ from odibi_nb.storage.spark_names import identifier_at, identifier_of
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
 
     from odibi_nb.core.model.attempt_control import AttemptControl
     from odibi_nb.core.model.checks import Rule
@@ -88,6 +81,7 @@ if TYPE_CHECKING:
     from odibi_nb.engines.files.discovery import LocationOptions
     from odibi_nb.engines.lake import Lake
     from odibi_nb.engines.spark.session import Connection
+    from odibi_nb.engines.spark.writes import Written
 
 MOST_BYTES_HERE = 4 * 2**30
 """Largest size of changed files that this process compares; Spark compares larger ones."""
@@ -185,14 +179,22 @@ class SparkEngine(
     def spark_session(self) -> Any:
         return self.connection.spark
 
+    @contextlib.contextmanager
     def attempt_scope(
         self, info: WriteInfo, tables: Sequence[str], control: AttemptControl
-    ) -> AbstractContextManager[None]:
+    ) -> Iterator[None]:
         """Add the row's tables to the catalog, and cancel its jobs when *control* is revoked."""
-        connection = self.connection
-        jobs_of = ConnectJobs if connection.is_connect else ClassicJobs
-        jobs = jobs_of(connection.spark, info)
-        return self._scope(attempt_scope(jobs, control, self._why_lost), tables)
+        connection, spark = self.connection, self.connection.spark
+        jobs = ConnectJobs(spark, info) if connection.is_connect else ClassicJobs(spark, info)
+        with (
+            attempt_scope(jobs, control, self._why_lost),
+            spark_names.borrowed(spark, self._home, self),
+        ):
+            self.catalog.show(tables)
+            self.cached.forget_changed()
+            if self.project_folder is not None and workers_lack_the_folder(connection):
+                send_by_value(self.project_folder)
+            yield
 
     def _why_lost(self, error: BaseException) -> str | None:
         lost = why_lost(self.connection, error)
@@ -206,15 +208,6 @@ class SparkEngine(
         if isinstance(self._lake, CatalogLake):
             return self._lake.catalog or self._own
         return self.catalog.name
-
-    @contextlib.contextmanager
-    def _scope(self, scope: AbstractContextManager[None], tables: Sequence[str]) -> Iterator[None]:
-        with scope, spark_names.borrowed(self.connection.spark, self._home, self):
-            self.catalog.show(tables)
-            self.cached.forget_changed()
-            if self.project_folder is not None and workers_lack_the_folder(self.connection):
-                send_by_value(self.project_folder)
-            yield
 
     def read(self, table: TableName) -> Any:
         """Return all of *table* as a DataFrame, which Spark reads on the first action."""
@@ -238,15 +231,20 @@ class SparkEngine(
             self._counts[frame] = rows
         return frame
 
+    @property
+    def _file_options(self) -> Mapping[str, str] | None:
+        """delta-rs's options for the files of the lake's tables; None if only Spark reaches them."""
+        if isinstance(self._lake, CatalogLake):
+            return None
+        return {} if self._lake.is_local else self._storage_options
+
     def versions(self, tables: Sequence[TableName]) -> dict[str, TableVersion]:
-        if self._lake.is_local:  # needs no session
-            return delta_versions.newest_versions(tables, self._lake.uri, {})
-        if not isinstance(self._lake, CatalogLake) and self._storage_options is not None:
-            options = self._storage_options
+        found: dict[str, TableVersion] = {}
+        if (options := self._file_options) is not None:
             found = delta_versions.newest_versions(tables, self._lake.uri, options)
-            tables = [table for table in tables if table.key not in found]
-        else:
-            found = {}
+            if self._lake.is_local:  # needs no session
+                return found
+        tables = [table for table in tables if table.key not in found]
         targets = {table.key: self._target(table) for table in tables}
         return {**found, **spark_versions.newest_versions(targets)}
 
@@ -256,8 +254,7 @@ class SparkEngine(
         return delta_versions.committed_at(self._lake.uri(table), version)
 
     def commits(self, table: TableName, *, down_to: int = 0) -> list[TableCommit]:
-        options = {} if self._lake.is_local else self._storage_options
-        if not isinstance(self._lake, CatalogLake) and options is not None:
+        if (options := self._file_options) is not None:
             return delta_versions.commits_of(self._lake.uri(table), table.key, options, down_to)
         if not self.exists(table):
             return []
@@ -412,28 +409,29 @@ class SparkEngine(
         return fingerprint(location, options)
 
     def write(self, frame: Any, output: Output, info: WriteInfo) -> int | None:
-        """Write the DataFrame *frame* to *output* in one commit, and return the number of rows if known.
-
-        A retried append replaces the appends of earlier attempts: `odibi_nb.engines.delta.appends`.
-        """
         table = TableName.parse(output.table)
         target = self._target(table)
         spark = self.connection.spark
-        time_zone = spark.conf.get("spark.sql.session.timeZone")
-        frame = storable(frame, output.table, time_zone)
-        request = Request(output, info)
+        frame = storable(frame, output.table, spark.conf.get("spark.sql.session.timeZone"))
+        request = Request(output=output, info=info)
         if target.path is None and not self.exists(table):
             make_schema(spark, target.identifier)
-        with write_lock(target.key), in_microseconds(self.connection):
-            try:
-                written = spark_writes.write(
-                    target, frame, lambda: self._schema(target, table), request, self._appends
-                )
-            finally:
-                self.cached.forget(target.key)
+        with self._changing(target), in_microseconds(self.connection):
+            written = spark_writes.write(
+                target, frame, lambda: self._schema(target, table), request, self._appends
+            )
         self._tell(written, target, table, request)
         self.catalog.show([output.table])
         return written.rows
+
+    @contextlib.contextmanager
+    def _changing(self, target: spark_writes.DeltaTarget) -> Iterator[None]:
+        """Hold the table's write lock for the block, and then remove the table from the cache."""
+        with write_lock(target.key):
+            try:
+                yield
+            finally:
+                self.cached.forget(target.key)
 
     def _tell(
         self, written: Written, target: spark_writes.DeltaTarget, table: TableName, request: Request
@@ -443,17 +441,7 @@ class SparkEngine(
         if written.version is not None:
             newest = self.versions([table]).get(table.key) if self._lake.is_local else None
             table_id = newest.table_id if newest is not None else self._id_of(target, table)
-        request.info.wrote(
-            OutputWritten(
-                table=table.key,
-                mode=request.output.mode,
-                version=written.version,
-                previous_version=written.previous,
-                rows=written.rows,
-                table_id=table_id,
-                **written.counts._asdict(),
-            )
-        )
+        request.wrote(written.version, written.previous, written.rows, table_id, written.counts)
 
     def same_content(self, frame: Any, output: Output) -> tuple[TableVersion | None, str]:
         """Compare the rows with the table's newest version; see `ComparingEngine`.
@@ -478,11 +466,8 @@ class SparkEngine(
         target = self._target(table)
         if self._appends.is_alone(target.key, info) or not self.exists(table):
             return
-        with write_lock(target.key):
-            try:
-                without_earlier(target, info, self._appends)
-            finally:
-                self.cached.forget(target.key)
+        with self._changing(target):
+            without_earlier(target, info, self._appends)
 
     def outlook(self, table: TableName, version: int, *, restores: int) -> Outlook:
         place = self._restored_by_delta_rs(table)
@@ -502,20 +487,12 @@ class SparkEngine(
         """
         place = self._restored_by_delta_rs(table)
         target = self._target(table)
-        with write_lock(target.key):
-            try:
-                if place is not None:
-                    return delta_restore.restore(*place, info, restores=restores, expected=expected)
-                return spark_restore.restore(target, info, restores=restores, expected=expected)
-            finally:
-                self.cached.forget(target.key)
+        with self._changing(target):
+            if place is not None:
+                return delta_restore.restore(*place, info, restores=restores, expected=expected)
+            return spark_restore.restore(target, info, restores=restores, expected=expected)
 
     def drop(self, table: TableName, *, expected: int) -> None:
-        """Delete *table* with its history.
-
-        Raises:
-            DataError: if the table was changed since version *expected*, or is at a URL.
-        """
         target = self._target(table)
         with write_lock(target.key):
             if target.path is None:
@@ -527,8 +504,8 @@ class SparkEngine(
 
     def _restored_by_delta_rs(self, table: TableName) -> tuple[str, str, dict[str, str]] | None:
         """Return place, name and options of a table that delta-rs can restore; None for any other table."""
-        options = {} if self._lake.is_local else self._storage_options
-        if isinstance(self._lake, CatalogLake) or options is None:
+        options = self._file_options
+        if options is None:
             return None
         place = self._lake.uri(table), str(table), dict(options)
         if self.connection.kind == SAIL:
@@ -539,8 +516,7 @@ class SparkEngine(
         return None
 
     def exists(self, table: TableName) -> bool:
-        target = self._target(table)
-        return self._schema(target, table) is not None
+        return self._schema(self._target(table), table) is not None
 
     def check_writable(self) -> None:
         """Check that a local lake can be written, and start the session if necessary."""
@@ -653,17 +629,11 @@ class SparkEngine(
         found = self._diff_here(before, after, keys)
         if found is not None:
             return found
-        frames = tuple(None if at is None else self._frame_at(at) for at in (before, after))
-        versions = tuple(None if at is None else at.version for at in (before, after))
         one = after or before
         assert one is not None
-        return spark_diff.diff(
-            self.connection,
-            str(one.table),
-            (frames[0], frames[1]),
-            (versions[0], versions[1]),
-            keys,
-        )
+        frames = self._frame_at(before), self._frame_at(after)
+        versions = before.version if before else None, after.version if after else None
+        return spark_diff.diff(self.connection, str(one.table), frames, versions, keys)
 
     def _diff_here(
         self, before: TableAt | None, after: TableAt | None, keys: Sequence[str]
@@ -686,7 +656,9 @@ class SparkEngine(
                 raise
             return None
 
-    def _frame_at(self, at: TableAt) -> Any:
+    def _frame_at(self, at: TableAt | None) -> Any:
+        if at is None:
+            return None
         engine = getattr(at.engine, "on_session", at.engine)
         if not isinstance(engine, SparkEngine):
             raise DataError(
@@ -705,8 +677,8 @@ class SparkEngine(
             TableNotFoundError: if the table does not exist.
             DataError: if the version cannot be read.
         """
-        options = {} if self._lake.is_local else self._storage_options
-        if isinstance(self._lake, CatalogLake) or options is None:
+        options = self._file_options
+        if options is None:
             return None
         found = files_at(self._lake.uri(table), str(table), version, options)
         if found is None:

@@ -14,6 +14,7 @@ from odibi_nb.engines.files.text_columns import WIDEST
 from odibi_nb.engines.optional_imports import reason
 from odibi_nb.engines.pandas import files as pandas_files
 from odibi_nb.engines.pandas.convert import parse_types
+from odibi_nb.engines.pandas.frames import to_arrow
 from odibi_nb.engines.spark import text_columns
 from odibi_nb.engines.spark.frames import to_spark, types_of
 from odibi_nb.engines.spark.session import SAIL
@@ -32,42 +33,38 @@ _ALIASES = {
     "na_values": "nullValue",
 }
 """pandas' option names to Spark's names for the same options."""
+_OF_FILES = {"recursiveFileLookup", "pathGlobFilter", "modifiedBefore", "modifiedAfter"}
+_OF_TEXT = {
+    *_OF_FILES,
+    "encoding",
+    "multiLine",
+    "lineSep",
+    "dateFormat",
+    "timestampFormat",
+    "timestampNTZFormat",
+    "locale",
+    "samplingRatio",
+}
 _CSV = {
+    *_OF_TEXT,
     "sep",
     "quote",
     "escape",
-    "encoding",
     "comment",
     "nullValue",
     "nanValue",
     "emptyValue",
-    "dateFormat",
-    "timestampFormat",
-    "timestampNTZFormat",
-    "multiLine",
-    "locale",
-    "lineSep",
     "ignoreLeadingWhiteSpace",
     "ignoreTrailingWhiteSpace",
     "maxColumns",
     "maxCharsPerColumn",
     "charToEscapeQuoteEscaping",
-    "samplingRatio",
-    "recursiveFileLookup",
-    "pathGlobFilter",
-    "modifiedBefore",
-    "modifiedAfter",
     "unescapedQuoteHandling",
     "positiveInf",
     "negativeInf",
 }
 _JSON = {
-    "encoding",
-    "multiLine",
-    "dateFormat",
-    "timestampFormat",
-    "timestampNTZFormat",
-    "lineSep",
+    *_OF_TEXT,
     "allowComments",
     "allowSingleQuotes",
     "allowUnquotedFieldNames",
@@ -75,31 +72,14 @@ _JSON = {
     "allowBackslashEscapingAnyCharacter",
     "primitivesAsString",
     "prefersDecimal",
-    "samplingRatio",
     "dropFieldIfAllNull",
-    "locale",
-    "recursiveFileLookup",
-    "pathGlobFilter",
-    "modifiedBefore",
-    "modifiedAfter",
-}
-_PARQUET = {
-    "mergeSchema",
-    "recursiveFileLookup",
-    "pathGlobFilter",
-    "datetimeRebaseMode",
-    "int96RebaseMode",
-    "modifiedBefore",
-    "modifiedAfter",
 }
 _OPTIONS = {
     "csv": _CSV,
     "json": _JSON,
-    "parquet": _PARQUET,
+    "parquet": {*_OF_FILES, "mergeSchema", "datetimeRebaseMode", "int96RebaseMode"},
     "delta": {"version", "versionAsOf", "timestampAsOf"},
 }
-_BY_PANDAS = {"excel"}
-_NOT_ON_SAIL = {"csv", "json", "parquet"}
 _TIMES = {"timestamp", "date"}
 _NUMBERS = {"tinyint", "smallint", "int", "bigint", "float", "double"}
 _WIDE = {"int": "bigint", "smallint": "bigint", "tinyint": "bigint", "float": "double"}
@@ -138,9 +118,9 @@ def read_file(
         raise DataError(f"{shown}: unknown format {format!r}{hint}")
     foreign = _foreign_encoding(location, format, options or {})
     if (
-        format in _BY_PANDAS
+        format == "excel"
         or (format == "json" and foreign)  # Spark cannot read lines of UTF-16
-        or (connection.kind == SAIL and format in _NOT_ON_SAIL)
+        or (connection.kind == SAIL and format != "delta")
     ):
         frame = pandas_files.read_file(location, format, schema, options, storage_options)
         return from_pandas(connection, frame, shown)
@@ -161,8 +141,6 @@ def read_file(
 
 def from_pandas(connection: Connection, frame: Any, name: str) -> Any:
     """Convert a pandas DataFrame to a Spark DataFrame with the types that the pandas engine stores."""
-    from odibi_nb.engines.pandas.frames import to_arrow
-
     table = to_arrow(frame, name, of_file=True)
     try:
         return to_spark(connection.spark, table)
@@ -210,10 +188,9 @@ def _read(
     if format == "csv":
         if ".tsv" in name:
             options.setdefault("sep", "\t")
-        if options.get(
-            "quote", '"'
-        ):  # Spark's default is a backslash, with which "say ""hi""" would keep its quotes
-            options.setdefault("escape", options.get("quote", '"'))
+        quote = options.get("quote", '"')
+        if quote:  # Spark's default is a backslash, with which "say ""hi""" would keep its quotes
+            options.setdefault("escape", quote)
         return _read_csv(spark, location, types, options)
     if format == "json":
         lines = name.endswith((".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz"))
@@ -316,18 +293,13 @@ def _with_types(frame: Any, types: Mapping[str, str], shown: str, *, plain: bool
     for name, kind in found.items():
         usual = _WIDE.get(kind, kind) if plain else kind
         declared = types.get(name, usual)
+        misfit = f"{shown}, column {name!r}: {kind} does not fit type {declared}"
         if kind == "boolean" and declared not in {"boolean", "string"}:
-            raise DataError(f"{shown}, column {name!r}: boolean does not fit type {declared}")
-        if kind in _TIMES and (declared in _NUMBERS or declared.startswith("decimal")):
-            raise DataError(
-                f"{shown}, column {name!r}: {kind} does not fit type {declared}: a time has no number "
-                "without a unit and a first day"
-            )
-        if declared in _TIMES and (kind in _NUMBERS or kind.startswith("decimal")):
-            raise DataError(
-                f"{shown}, column {name!r}: {kind} does not fit type {declared}: a number has no "
-                "unit and no first day"
-            )
+            raise DataError(misfit)
+        if kind in _TIMES and _is_number(declared):
+            raise DataError(f"{misfit}: a time has no number without a unit and a first day")
+        if declared in _TIMES and _is_number(kind):
+            raise DataError(f"{misfit}: a number has no unit and no first day")
         same = declared == kind
         columns.append(
             backticked(name) if same else text_columns.recast(name, kind, declared, shown)
@@ -335,8 +307,11 @@ def _with_types(frame: Any, types: Mapping[str, str], shown: str, *, plain: bool
     return frame if columns == [backticked(n) for n in found] else frame.selectExpr(*columns)
 
 
+def _is_number(kind: str) -> bool:
+    return kind in _NUMBERS or kind.startswith("decimal")
+
+
 def _check_named(types: Mapping[str, str], names: list[str], shown: str) -> None:
     for column in types:
         if column not in names:
-            hint = did_you_mean(column, names) or f": it has {', '.join(names)}"
-            raise DataError(f"{shown}: no column {column!r}, which schema names{hint:.300}")
+            raise pandas_files.no_column(shown, column, names)

@@ -116,16 +116,11 @@ def _check_names(names: list[str], table: str) -> None:
     for name in names:
         found = next((c for c in _REFUSED_IN_NAMES if c in name), None)
         if found is not None:
+            plain = "".join("_" if c in _REFUSED_IN_NAMES else c for c in name)
             raise DataError(
                 f"{table}: column {name!r} has {found!r} in its name, which Delta on Spark refuses: "
-                f"rename it, for example to {_plain(name)!r}"
+                f"rename it, for example to {plain!r}"
             )
-
-
-def _plain(name: str) -> str:
-    for character in _REFUSED_IN_NAMES:
-        name = name.replace(character, "_")
-    return name
 
 
 def fit(frame: Any, schema: Any, output: Output) -> tuple[Any, bool]:
@@ -151,12 +146,9 @@ def fit(frame: Any, schema: Any, output: Output) -> tuple[Any, bool]:
                 continue
             if not _holds(kind, ours[name]):
                 changed.append(differs)
+            column = backticked(name)
             same = kind == ours[name]
-            columns.append(
-                backticked(name)
-                if same
-                else f"CAST({backticked(name)} AS {kind}) AS {backticked(name)}"
-            )
+            columns.append(column if same else f"CAST({column} AS {kind}) AS {column}")
     if changed or ((added or missing) and output.schema_mode != "merge"):
         raise columns_differ(output, added, missing, changed)
     columns += [backticked(name) for name, _ in added]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.running.stopping import stop_until
 from odibi_nb.engines.spark.progress import GroupProgress, OperationProgress
@@ -19,27 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from odibi_nb.core.model.attempt_control import AttemptControl
-    from odibi_nb.core.model.events import Progress
     from odibi_nb.core.protocols import WriteInfo
 
 CANCEL_SECONDS = 5.0
 _LOCAL = ("spark.scheduler.pool", "spark.jobGroup.id", "spark.job.description", "spark.job.tags")
-
-
-class Jobs(Protocol):
-    """The jobs of one attempt."""
-
-    def begin(self) -> None:
-        """Assign all jobs that this thread starts from now on to the attempt."""
-
-    def progress(self) -> Progress | None:
-        """Return the progress of the jobs, if Spark reports it; may be called from any thread."""
-
-    def cancel(self) -> None:
-        """Cancel the running jobs."""
-
-    def end(self) -> None:
-        """Stop assigning jobs of this thread to the attempt."""
 
 
 class ClassicJobs:
@@ -107,21 +90,23 @@ def _is_interrupt(error: BaseException | None) -> bool:
     return False
 
 
-def _cancel_beside(jobs: Jobs) -> None:
+def _cancel_beside(jobs: ClassicJobs | ConnectJobs) -> None:
     """Cancel *jobs* on another thread: this thread's connection to the JVM still waits for a response."""
-    one = threading.Thread(target=_cancelled, args=(jobs,), name="odibi-spark-cancel", daemon=True)
+
+    def cancel() -> None:
+        with contextlib.suppress(Exception):  # the session may have ended, with its jobs
+            jobs.cancel()
+
+    one = threading.Thread(target=cancel, name="odibi-spark-cancel", daemon=True)
     one.start()
     one.join(CANCEL_SECONDS)
 
 
-def _cancelled(jobs: Jobs) -> None:
-    with contextlib.suppress(Exception):  # the session may have ended, with its jobs
-        jobs.cancel()
-
-
 @contextlib.contextmanager
 def attempt_scope(
-    jobs: Jobs, control: AttemptControl, why_lost: Callable[[BaseException], str | None]
+    jobs: ClassicJobs | ConnectJobs,
+    control: AttemptControl,
+    why_lost: Callable[[BaseException], str | None],
 ) -> Iterator[None]:
     """Assign the jobs that the block starts to an attempt, and cancel them if it is revoked.
 

@@ -44,9 +44,7 @@ _PROPERTIES = "spark.databricks.delta.properties.defaults"
 def java() -> str | None:
     """Return the java that Spark would start: from JAVA_HOME, else from the path; None without one."""
     home = os.environ.get("JAVA_HOME")
-    if home:
-        return shutil.which("java", path=str(Path(home) / "bin"))
-    return shutil.which("java")
+    return shutil.which("java", path=str(Path(home) / "bin") if home else None)
 
 
 def java_version(command: str) -> int | None:

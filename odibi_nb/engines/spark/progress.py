@@ -11,8 +11,6 @@ from odibi_nb.core.model.events import Progress
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_RUNNING = "RUNNING"
-
 
 class GroupProgress:
     """The tasks of a job group on classic Spark.
@@ -38,7 +36,7 @@ class GroupProgress:
                     continue
                 stages = [s for s in map(tracker.getStageInfo, info.stageIds) if s is not None]
                 tasks = sum(stage.numTasks for stage in stages)
-                if info.status == _RUNNING:
+                if info.status == "RUNNING":
                     done += sum(min(stage.numCompletedTasks, stage.numTasks) for stage in stages)
                     total += tasks
                     continue

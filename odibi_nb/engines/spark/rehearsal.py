@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import functools
 import operator
 import shutil
@@ -13,11 +12,12 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.protocols import TableDetails
-from odibi_nb.core.text.sql_text import backticked, spark_literal
+from odibi_nb.core.text.sql_text import backticked
 from odibi_nb.engines import output_rules, table_compare
 from odibi_nb.engines.delta.details import COMMITS_LOOKED_AT, last_write
 from odibi_nb.engines.optional_imports import reason
 from odibi_nb.engines.spark import writes as spark_writes
+from odibi_nb.engines.spark.dialect import SparkDialect
 from odibi_nb.engines.spark.empty_columns import decided
 from odibi_nb.engines.spark.frames import fit, storable, types_of, with_missing
 from odibi_nb.engines.spark.session import SAIL
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 MAX_EXACT = 200_000
 """Highest number of rows for which distinct values are counted, which shuffles every column."""
-_AS_TEXT = ("map", "variant")
-"""Types by which Spark can neither group nor sort."""
 _SEED = 0
 """A fixed seed, so that the same table always gives the same sample."""
 _NOT_HERE = ("NOT_SUPPORTED", "NOT_IMPLEMENTED", "not supported", "not implemented")
@@ -95,9 +93,7 @@ def fitted(target: DeltaTarget, frame: Any, output: Output, schema: Any) -> Any:
     log = None if target.path is None else spark_writes.log_at(target.path)
     schema = decided(target, log, frame, schema)
     frame = fit(frame, schema, output)[0]
-    if output.mode == "merge":
-        return frame
-    return with_missing(frame, schema)
+    return frame if output.mode == "merge" else with_missing(frame, schema)
 
 
 def combined(before: Any, frame: Any, output: Output) -> Any:
@@ -144,8 +140,7 @@ def details(target: DeltaTarget, schema: Any) -> TableDetails:
     """Read the details of a table through Spark, which also counts its rows from the log."""
     commits: list[dict[str, Any]] = []
     with contextlib.suppress(Exception):  # Sail has no history; the other details remain
-        sql = f"DESCRIBE HISTORY {target.identifier} LIMIT {COMMITS_LOOKED_AT}"
-        commits = [row.asDict() for row in target.connection.spark.sql(sql).collect()]
+        commits = target.history(COMMITS_LOOKED_AT)
     return TableDetails(
         rows=int(target.frame().count()),
         columns=types_of(schema),
@@ -169,10 +164,15 @@ def compare(
     Raises:
         DataError: if one of the DataFrames cannot be read.
     """
-    with _views(before, after, spark) as (present, written):
-        sides = SparkSides(spark, (written, types_of(after.schema)))
-        if before is not None:
-            sides.present, sides.types_present = present, types_of(before.schema)
+    with temporary_views(spark, before, after) as (present, written):
+        sides = table_compare.Sides(
+            dialect=SparkDialect(spark),
+            written=written,
+            present="" if before is None else present,
+            types_written=types_of(after.schema),
+            types_present={} if before is None else types_of(before.schema),
+            max_exact=MAX_EXACT,
+        )
         try:
             return table_compare.compare(sides, output, partial=partial)
         except Exception as exc:
@@ -181,57 +181,12 @@ def compare(
             ) from exc
 
 
-class SparkSides(table_compare.Sides):
-    """Two views of a session; *written* is the name and the column types of the rows to write."""
-
-    max_exact = MAX_EXACT
-
-    def __init__(self, spark: Any, written: tuple[str, dict[str, str]]) -> None:
-        self._spark = spark
-        self.written, self.types_written = written
-        self.present, self.types_present = "", {}
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Collect the rows of a query; the queries return few rows."""
-        return python_rows(self._spark.sql(sql))
-
-    def quoted(self, name: str) -> str:
-        """Quote the name of a column for Spark."""
-        return backticked(name)
-
-    def scientific(self, column: str, digits: int) -> str:
-        """Return a call of Spark's ``printf`` that writes a float with *digits* significant digits."""
-        return f"printf({spark_literal(f'%.{digits - 1}e')}, {column})"
-
-    def comparable(self, column: str, kind: str) -> str:
-        """Return SQL that casts types with maps or variants, at any depth, to text."""
-        is_text = any(f"{word}<" in kind or kind == word for word in _AS_TEXT)
-        return f"CAST({column} AS STRING)" if is_text else column
-
-
-def python_rows(frame: Any) -> list[tuple[Any, ...]]:
-    """Collect the rows of a small DataFrame, with time stamps in UTC; pyspark returns local times."""
-    stamps = [kind == "timestamp" for kind in types_of(frame.schema).values()]
-    return [
-        tuple(
-            value.astimezone(dt.timezone.utc)
-            if stamp and value is not None
-            else value.asDict(recursive=True)
-            if hasattr(value, "asDict")
-            else value
-            for value, stamp in zip(row, stamps, strict=True)
-        )
-        for row in frame.collect()
-    ]
-
-
 @contextlib.contextmanager
-def _views(before: Any, after: Any, spark: Any) -> Iterator[tuple[str, str]]:
-    """Create temporary views of both DataFrames for the block, and yield their names."""
-    mark = uuid.uuid4().hex
-    names = (f"odibi_present_{mark}", f"odibi_written_{mark}")
+def temporary_views(spark: Any, *frames: Any) -> Iterator[list[str]]:
+    """Create a temporary view of each DataFrame, not of None, for the block; yield a name for each."""
+    names = [f"odibi_{uuid.uuid4().hex}" for _ in frames]
     try:
-        for name, frame in zip(names, (before, after), strict=True):
+        for name, frame in zip(names, frames, strict=True):
             if frame is not None:
                 frame.createOrReplaceTempView(name)
         yield names

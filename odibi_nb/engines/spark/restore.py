@@ -41,8 +41,7 @@ def outlook(target: DeltaTarget, *, restores: int) -> Outlook:
     if target.connection.kind == SAIL:
         return Outlook(problem=SAIL_CANNOT)
     try:
-        sql = f"DESCRIBE DETAIL {target.identifier}"
-        (detail,) = target.connection.spark.sql(sql).collect()
+        detail = target.detail()
     except Exception as exc:  # noqa: BLE001  Spark raises errors of many kinds
         return Outlook(problem=reason(exc))
     properties = detail["properties"] or {}
@@ -81,7 +80,7 @@ def restore(target: DeltaTarget, info: WriteInfo, *, restores: int, expected: in
     if now != expected:
         raise changed_since(target.name, expected, now)
     info.check()
-    mark = {**metadata(info)}
+    mark = metadata(info)
     try:
         if restores == BEFORE_CREATION:
             _empty(target, {**mark, "restores": str(BEFORE_CREATION)})
@@ -104,9 +103,7 @@ def restore(target: DeltaTarget, info: WriteInfo, *, restores: int, expected: in
 
 def _own_version(target: DeltaTarget, mark: dict[str, str], restores: int, count: int) -> int:
     """Return the version of our restore among the newest *count* commits; 0 if it is not there."""
-    sql = f"DESCRIBE HISTORY {target.identifier} LIMIT {count}"
-    history = target.connection.spark.sql(sql).collect()
-    rows = [row.asDict(recursive=True) for row in history]
+    rows = target.history(count)
     return max((int(row["version"]) for row in rows if _is(row, mark, restores)), default=0)
 
 
@@ -146,9 +143,8 @@ def _empty(target: DeltaTarget, mark: dict[str, str]) -> None:
 
 
 def _newest(target: DeltaTarget) -> int:
-    sql = f"DESCRIBE HISTORY {target.identifier} LIMIT 1"
     try:
-        return int(target.connection.spark.sql(sql).collect()[0]["version"])
+        return int(target.history(1)[0]["version"])
     except Exception as exc:
         raise DataError(f"{target.name}: its history cannot be read: {reason(exc)}") from exc
 

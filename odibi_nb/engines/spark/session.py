@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.tables import redact_url
 from odibi_nb.core.process.compute import SHELL, Kind, find_compute, is_databricks
+from odibi_nb.engines.optional_imports import check_installed
 from odibi_nb.engines.spark import jvm as spark_jvm
 from odibi_nb.engines.spark.connect import (
     check_reachable,
     connected,
     is_sail,
-    require,
     require_connect,
     sail_url,
     stop_sail,
@@ -34,7 +34,7 @@ from odibi_nb.engines.spark.databricks_connect import (
     DATABRICKS,
     OPTIONS,
     Workspace,
-    check_installed,
+    check_databricks_connect,
     open_session,
     workspace_of,
 )
@@ -42,7 +42,7 @@ from odibi_nb.engines.spark.session_loss import close_without_asking, is_connect
 from odibi_nb.errors import EngineError, ManifestError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from odibi_nb.core.protocols import Place
 
@@ -95,7 +95,7 @@ def connect(place: Place) -> Connection:
         if isinstance(remote, Workspace):
             return _on_databricks(remote, settings)
         if remote:
-            return _remote(place, remote, settings)
+            return _remote(remote, settings)
         return _local(place, settings)
 
 
@@ -132,7 +132,7 @@ def planned(place: Place) -> str:
         _check_sail()
         return "Sail, started in this process: environments.*.spark.remote is 'sail'"
     if isinstance(remote, Workspace):
-        check_installed()
+        check_databricks_connect()
         return f"{remote}: environments.*.spark.remote is 'databricks'"
     if remote:
         require_connect()
@@ -240,7 +240,7 @@ def _is_submitted() -> bool:
 
 
 def _local(place: Place, settings: Mapping[str, str]) -> Connection:
-    require("pyspark", "a local Spark session", "spark")
+    check_installed("a local Spark session", "spark", "pyspark")
     if _is_submitted():
         from pyspark.sql import SparkSession
 
@@ -265,39 +265,39 @@ def _local(place: Place, settings: Mapping[str, str]) -> Connection:
     return _keep(key, Connection(spark, CLASSIC, own=True, why="a JVM of this machine"))
 
 
-def _remote(place: Place, url: str, settings: Mapping[str, str]) -> Connection:
+def _remote(url: str, settings: Mapping[str, str]) -> Connection:
     require_connect()
-    key = (CONNECT, url, tuple(sorted(settings.items())))
-    if key in _own and not is_stopped(_own[key].spark):
-        return _own[key]
-    _check_alone(CONNECT)
-    spark = connected(url, {"spark.sql.session.timeZone": "UTC", **settings})
-    del place
-    found = Connection(spark, CONNECT, own=True, why=f"Spark Connect at {redact_url(url)}")
-    return _keep(key, _recognized(found))
+
+    def opened() -> Connection:
+        spark = connected(url, {"spark.sql.session.timeZone": "UTC", **settings})
+        why = f"Spark Connect at {redact_url(url)}"
+        return _recognized(Connection(spark, CONNECT, own=True, why=why))
+
+    return _kept((CONNECT, url, tuple(sorted(settings.items()))), opened)
 
 
 def _on_databricks(workspace: Workspace, settings: Mapping[str, str]) -> Connection:
     """Return a Databricks session. It is not ours alone, because its catalogs also have other people's tables."""
-    key = (CONNECT, workspace, tuple(sorted(settings.items())))
-    if key in _own and not is_stopped(_own[key].spark):
-        return _own[key]
-    _check_alone(CONNECT)
-    spark = open_session(workspace, settings)
-    return _keep(key, Connection(spark, CONNECT, own=False, why=str(workspace)))
+
+    def opened() -> Connection:
+        spark = open_session(workspace, settings)
+        return Connection(spark, CONNECT, own=False, why=str(workspace))
+
+    return _kept((CONNECT, workspace, tuple(sorted(settings.items()))), opened)
 
 
 def _on_sail(place: Place, settings: Mapping[str, str]) -> Connection:
     """Return a separate session for each lake, because Sail's catalog belongs to its session."""
     _check_sail()
+
+    def opened() -> Connection:
+        warehouse = str(place.state_dir / "spark-warehouse")
+        defaults = {"spark.sql.session.timeZone": "UTC", "spark.sql.warehouse.dir": warehouse}
+        spark = connected(sail_url(), {**defaults, **settings})
+        return Connection(spark, SAIL, own=True, why="Sail in this process")
+
     key = (SAIL, str(place.state_dir), place.env, tuple(sorted(settings.items())))
-    if key in _own and not is_stopped(_own[key].spark):
-        return _activated(_own[key])
-    _check_alone(SAIL)
-    warehouse = str(place.state_dir / "spark-warehouse")
-    defaults = {"spark.sql.session.timeZone": "UTC", "spark.sql.warehouse.dir": warehouse}
-    spark = connected(sail_url(), {**defaults, **settings})
-    return _activated(_keep(key, Connection(spark, SAIL, own=True, why="Sail in this process")))
+    return _activated(_kept(key, opened))
 
 
 def _activated(connection: Connection) -> Connection:
@@ -311,8 +311,7 @@ def _activated(connection: Connection) -> Connection:
 
 def _check_alone(kind: str) -> None:
     """Raise EngineError for a JVM session beside a Connect session: pyspark cannot have both."""
-    others = {connection.kind == CLASSIC for connection in _own.values()}
-    if (kind == CLASSIC and False in others) or (kind != CLASSIC and True in others):
+    if any((other.kind == CLASSIC) != (kind == CLASSIC) for other in _own.values()):
         raise EngineError(
             f"a Spark session of another kind runs in this process, so {kind!r} cannot start: "
             "restart the kernel"
@@ -320,8 +319,16 @@ def _check_alone(kind: str) -> None:
 
 
 def _check_sail() -> None:
-    require("pysail", "Sail", "sail")
+    check_installed("Sail", "sail", "pysail")
     require_connect("sail")
+
+
+def _kept(key: tuple[Any, ...], opened: Callable[[], Connection]) -> Connection:
+    """Return our session with this *key*, which begins with its kind; if none runs, keep a new one."""
+    if key in _own and not is_stopped(_own[key].spark):
+        return _own[key]
+    _check_alone(key[0])
+    return _keep(key, opened())
 
 
 def _keep(key: tuple[Any, ...], connection: Connection) -> Connection:

@@ -104,11 +104,9 @@ def recast(name: str, found: str, kind: str, place: str) -> str:
     if kind == "string" or (kind == "timestamp" and found != "string"):
         return f"CAST({column} AS {kind}) AS {column}"
     value = f"try_cast({column} AS {kind})"
-    if found == "string":
-        fits = _fits(column, value, kind)
-    elif kind in _FLOATS:  # floats may round, as in the pandas engine
-        text = f"CAST({column} AS string)"
-        fits = f"({value} IS NOT NULL AND NOT {_too_large(text, kind)})"
+    if found == "string" or kind in _FLOATS:  # floats may round, as in the pandas engine
+        text = column if found == "string" else f"CAST({column} AS string)"
+        fits = _fits(text, value, kind)
     elif kind == "boolean":
         fits = f"{column} IN (0, 1)"
     else:

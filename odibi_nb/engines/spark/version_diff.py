@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.table_diff import RowDifference, TableDiff
 from odibi_nb.core.text.sql_text import backticked
+from odibi_nb.engines.comparison_parts import column_changes
 from odibi_nb.engines.optional_imports import reason
 from odibi_nb.engines.row_difference import (
     COPIES,
-    Dialect,
-    column_changes,
     compared,
     difference,
     shared_columns,
 )
+from odibi_nb.engines.spark.dialect import SparkDialect
 from odibi_nb.engines.spark.frames import types_of
-from odibi_nb.engines.spark.rehearsal import kept, python_rows
+from odibi_nb.engines.spark.rehearsal import kept, temporary_views
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from odibi_nb.engines.spark.session import Connection
-
-_AS_TEXT = ("map", "variant")
-"""Types by which Spark can neither group nor sort."""
 
 
 def diff(
@@ -49,8 +44,7 @@ def diff(
     shared = shared_columns(before or one, after or one)
     notes: tuple[str, ...] = ("both versions were read as a whole, because Spark compared them",)
     try:
-        with _differing(connection, frames, shared) as dialect:
-            rows = difference(dialect, shared, keys) if shared else RowDifference()
+        rows = _rows(connection, frames, shared, keys) if shared else RowDifference()
     except Exception as exc:
         raise DataError(f"{table}: the versions cannot be compared: {reason(exc)}") from exc
     if not shared:
@@ -65,58 +59,24 @@ def diff(
     )
 
 
-@contextlib.contextmanager
-def _differing(
-    connection: Connection, frames: tuple[Any, Any], shared: dict[str, str]
-) -> Iterator[SparkDialect]:
-    """Compute the differing rows once, and make them a view for the block."""
-    mark = uuid.uuid4().hex
+def _rows(
+    connection: Connection, frames: tuple[Any, Any], shared: dict[str, str], keys: Sequence[str]
+) -> RowDifference:
     spark = connection.spark
-    views = {f"odibi_{side}_{mark}": f for side, f in zip("ba", frames, strict=True)}
-    dialect = SparkDialect(spark, f"odibi_differing_{mark}")
-    try:
-        parts = []
-        for (view, frame), sign in zip(views.items(), (-1, 1), strict=True):
-            if frame is not None:
-                frame.createOrReplaceTempView(view)
-                columns = ", ".join(compared(dialect, types_of(frame.schema), shared))
-                parts.append(f"SELECT {columns}, {sign} AS __odibi_sign FROM {view}")
+    dialect = SparkDialect(spark)
+    with temporary_views(spark, *frames) as views:
+        parts = [
+            f"SELECT {', '.join(compared(dialect, types_of(frame.schema), shared))}, "
+            f"{sign} AS __odibi_sign FROM {view}"
+            for view, frame, sign in zip(views, frames, (-1, 1), strict=True)
+            if frame is not None
+        ]
         names = ", ".join(map(backticked, shared))
-        if shared:
-            found = spark.sql(
-                f"SELECT * FROM (SELECT {names}, sum(__odibi_sign) AS {COPIES} "
-                f"FROM ({' UNION ALL '.join(parts)}) AS both_sides GROUP BY {names}) AS summed "
-                f"WHERE {COPIES} <> 0"
-            )
-            found = kept(connection, found)  # the rows live as long as this object
-            found.createOrReplaceTempView(dialect.differing)
-        yield dialect
-    finally:
-        for view in (*views, dialect.differing):
-            with contextlib.suppress(Exception):  # if the session has ended, its views have, too
-                spark.catalog.dropTempView(view)
-
-
-class SparkDialect(Dialect):
-    """Spark's SQL; *differing* is the name of a view."""
-
-    def __init__(self, spark: Any, differing: str) -> None:
-        self._spark = spark
-        self.differing = differing
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Collect the rows of a query; the queries return few rows."""
-        return python_rows(self._spark.sql(sql))
-
-    def quoted(self, name: str) -> str:
-        """Quote the name of a column."""
-        return backticked(name)
-
-    def seconds(self, column: str) -> str:
-        """Return a cast; Spark's times are seconds since 1970 as doubles."""
-        return f"CAST(CAST({column} AS TIMESTAMP) AS DOUBLE)"
-
-    def comparable(self, column: str, kind: str) -> str:
-        """Return SQL that casts types with maps or variants, at any depth, to text."""
-        is_text = any(f"{word}<" in kind or kind == word for word in _AS_TEXT)
-        return f"CAST({column} AS STRING)" if is_text else column
+        found = spark.sql(
+            f"SELECT * FROM (SELECT {names}, sum(__odibi_sign) AS {COPIES} "
+            f"FROM ({' UNION ALL '.join(parts)}) AS both_sides GROUP BY {names}) AS summed "
+            f"WHERE {COPIES} <> 0"
+        )
+        found = kept(connection, found)  # computed once; the rows live as long as this object
+        with temporary_views(spark, found) as (differing,):
+            return difference(SparkDialect(spark, differing), shared, keys)

@@ -44,7 +44,7 @@ def newest_versions(targets: Mapping[str, DeltaTarget]) -> dict[str, TableVersio
 
 def newest_number(target: DeltaTarget) -> int | None:
     """Return the number of the table's newest version; None if the session does not show it."""
-    rows = _history(target, "LIMIT 1")
+    rows = history(target, 1)
     return int(rows[0]["version"]) if rows else None
 
 
@@ -52,19 +52,18 @@ def id_of(target: DeltaTarget) -> str:
     """Return the id of the table's Delta metadata; "" if the session does not show it."""
     if target.connection.kind != SAIL:
         with contextlib.suppress(Exception):  # a view, or a table of another format
-            rows = target.connection.spark.sql(f"DESCRIBE DETAIL {target.identifier}").collect()
-            return str(rows[0]["id"] or "")
+            return str(target.detail()["id"] or "")
     return ""
 
 
 def _numbers(target: DeltaTarget) -> tuple[int | None, int | None]:
     """Return the numbers of the table's newest version and of its newest data change, or None."""
-    rows = _history(target, f"LIMIT {_LOOK_BACK}")
+    rows = history(target, _LOOK_BACK)
     if not rows:
         return None, None
     changed = _newest_change(rows)
     if changed is None and len(rows) == _LOOK_BACK:
-        changed = _newest_change(_history(target, ""))
+        changed = _newest_change(history(target))
     return max(int(row["version"]) for row in rows), changed
 
 
@@ -77,13 +76,12 @@ def _changes_data(row: Mapping[str, Any]) -> bool:
     return str(row.get("operation")).upper() not in _UPKEEP
 
 
-def _history(target: DeltaTarget, limit: str) -> list[dict[str, Any]]:
+def history(target: DeltaTarget, newest: int | None = None) -> list[dict[str, Any]]:
+    """Return the result of `DeltaTarget.history`; [] if the session does not show the history."""
     if target.connection.kind == SAIL:
         return []
     with contextlib.suppress(Exception):  # a view, another format, or no right to see it
-        sql = f"DESCRIBE HISTORY {target.identifier} {limit}"
-        rows = target.connection.spark.sql(sql).collect()
-        return [row.asDict(recursive=True) for row in rows]
+        return target.history(newest)
     return []
 
 

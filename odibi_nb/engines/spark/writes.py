@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.text.counts import counted
-from odibi_nb.core.text.redaction import redact
 from odibi_nb.core.text.spark_errors import is_conflict
 from odibi_nb.core.text.sql_text import backticked
 from odibi_nb.engines import output_rules
-from odibi_nb.engines.delta.appends import KEPT_FOR, metadata, transaction_key
+from odibi_nb.engines.delta.appends import KEPT_FOR, Request, metadata, transaction_key
 from odibi_nb.engines.delta.errors import SAIL_ITSELF, why_refused
 from odibi_nb.engines.delta.log import DeltaLog
 from odibi_nb.engines.delta.row_counts import (
@@ -26,7 +25,6 @@ from odibi_nb.engines.delta.row_counts import (
     rows_before,
 )
 from odibi_nb.engines.delta.versions import newest_number
-from odibi_nb.engines.optional_imports import reason
 from odibi_nb.engines.spark import versions as spark_versions
 from odibi_nb.engines.spark.appends import without_earlier
 from odibi_nb.engines.spark.empty_columns import decided, retype
@@ -39,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from odibi_nb.core.model.transformation import Output
-    from odibi_nb.core.protocols import WriteInfo
     from odibi_nb.engines.delta.appends import Appends
     from odibi_nb.engines.spark.session import Connection
 
@@ -61,22 +58,10 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """A requested write: output and author."""
-
-    output: Output
-    info: WriteInfo
-
-    @property
-    def only_once(self) -> bool:
-        """True for an append in a run, which a retry must not repeat; only runs retry writes."""
-        return self.output.mode == "append" and bool(self.info.run_id)
-
-
 class DeltaTarget:
     """A Delta table to write.
 
-    Args:
+    Attributes:
         connection: the session.
         name: the table's name in messages.
         identifier: the table's name in SQL.
@@ -84,24 +69,11 @@ class DeltaTarget:
         storage_options: delta-rs's options for tables at URLs; None if delta-rs cannot reach them.
     """
 
-    def __init__(
-        self,
-        connection: Connection,
-        name: str,
-        identifier: str,
-        path: str | None,
-        storage_options: Mapping[str, str] | None = None,
-    ) -> None:
-        self.connection = connection
-        self.storage_options = storage_options
-        self.name = name
-        self.identifier = identifier
-        self.path = path
-
-    @property
-    def is_remote(self) -> bool:
-        """True if the table is not in a folder of this machine, or its place is unknown."""
-        return self.path is None or "://" in self.path
+    connection: Connection
+    name: str
+    identifier: str
+    path: str | None
+    storage_options: Mapping[str, str] | None = None
 
     @property
     def key(self) -> str:
@@ -126,6 +98,16 @@ class DeltaTarget:
         if self.path is None:
             return reader.table(self.identifier)
         return reader.format("delta").load(self.location)
+
+    def history(self, newest: int | None = None) -> list[dict[str, Any]]:
+        """Return the facts of the *newest* commits, or of all, newest first, as the session shows them."""
+        limit = "" if newest is None else f" LIMIT {newest}"
+        rows = self.connection.spark.sql(f"DESCRIBE HISTORY {self.identifier}{limit}").collect()
+        return [row.asDict(recursive=True) for row in rows]
+
+    def detail(self) -> Any:
+        """Return the facts of the table as the session shows them: id, location, properties and more."""
+        return self.connection.spark.sql(f"DESCRIBE DETAIL {self.identifier}").collect()[0]
 
     def save(self, writer: Any) -> None:
         """Save the rows of a DataFrameWriter to the table."""
@@ -183,10 +165,7 @@ def write(
         else:
             break
     else:
-        raise DataError(
-            f"{output.table}: other writers kept changing the table; nothing was written: "
-            f"{reason(conflict) if conflict else ''}"
-        )
+        raise output_rules.kept_changing(output, conflict)
     if request.only_once:
         appends.note(target.key, request.info, number)
     return replace(written, previous=None) if created else written
@@ -242,7 +221,8 @@ def _save(target: DeltaTarget, writer: Any, mark: str, *, only_once: bool) -> No
         target.save(writer)
     except Exception:
         # If the error came after the commit, a second append would double the rows.
-        if not only_once or _commit_with(target, mark) is None:
+        commits = _newest_commits(target) if only_once else []
+        if not any(commit.get("userMetadata") == mark for commit in commits):
             raise
 
 
@@ -250,7 +230,7 @@ def _fitted(
     target: DeltaTarget, frame: Any, schema: Any, request: Request
 ) -> tuple[Any, bool, bool]:
     """Convert *frame* for the table; also return whether columns differ, and whether types change."""
-    output, log = request.output, _log(target)
+    output, log = request.output, log_at(target.path)
     decided_schema = decided(target, log, frame, schema)
     frame, differs = fit(frame, decided_schema, output)
     check_partitions(target, output)
@@ -275,7 +255,7 @@ def _as_new(target: DeltaTarget, writer: Any, output: Output) -> Any:
 
 def _newest_number(target: DeltaTarget) -> int | None:
     """Return the newest version of a table on this machine; None elsewhere, where that costs requests."""
-    return None if target.is_remote else newest_number(str(target.path))
+    return None if target.path is None or "://" in target.path else newest_number(target.path)
 
 
 def _merge(
@@ -300,9 +280,9 @@ def _merge(
     version = commit.get("version")
     previous = version if version is None else version - 1
     counts = row_counts(commit, "merge", None, None)
-    if done and "num_affected_rows" in done[0].asDict():
-        return Written(int(done[0]["num_affected_rows"]), version, previous, counts)
-    return Written(_rows_merged(target), version, previous, counts)
+    is_counted = done and "num_affected_rows" in done[0].asDict()
+    rows = int(done[0]["num_affected_rows"]) if is_counted else _rows_merged(target)
+    return Written(rows, version, previous, counts)
 
 
 def _merged(target: DeltaTarget, before: int | None) -> dict[str, Any] | None:
@@ -324,7 +304,7 @@ def _merged(target: DeltaTarget, before: int | None) -> dict[str, Any] | None:
 
 def _rows_merged(target: DeltaTarget) -> int | None:
     """Count the rows that the newest commit updated and inserted; Sail's result also counts copied rows."""
-    log = _log(target)
+    log = log_at(target.path)
     commits = log.history(1) if log is not None else []
     metrics = commits[0].get("operationMetrics") or {} if commits else {}
     counts = [metrics.get(f"numTargetRows{what}") for what in ("Updated", "Inserted")]
@@ -338,17 +318,12 @@ def check_unique(frame: Any, output: Output) -> None:
     twice = groups.filter(f"{backticked(count)} > 1").limit(output_rules.SAMPLES + 1).collect()
     if twice:
         shown = twice[: output_rules.SAMPLES]
-        samples = [
-            ", ".join(f"{key}={redact(row[i], key)!r}" for i, key in enumerate(output.keys))
-            + f" ({counted(row[-1], 'row')})"
-            for row in shown
-        ]
         how_many = (
             counted(len(twice), "key comes", "keys come")
             if len(shown) == len(twice)
             else f"more than {len(shown)} keys come"
         )
-        raise output_rules.keys_come_twice(output, how_many, samples)
+        raise output_rules.keys_come_twice(output, how_many, shown)
 
 
 def check_partitions(target: DeltaTarget, output: Output) -> None:
@@ -370,12 +345,13 @@ def is_partitioned_by(target: DeltaTarget, output: Output) -> bool:
 
 def _partitions(target: DeltaTarget) -> list[str] | None:
     """Return the table's partition columns; None if they are unknown."""
-    log = _log(target)
+    log = log_at(target.path)
     if log is not None:
         return list(log.metadata().partition_columns)
-    sql = f"DESCRIBE DETAIL {target.identifier}"
-    found: list[str] | None = _from_sql(target, sql, lambda rows: [*rows[0]["partitionColumns"]])
-    return found
+    if target.connection.kind != SAIL:
+        with contextlib.suppress(Exception):  # a view, or a table of another format
+            return [*target.detail()["partitionColumns"]]
+    return None
 
 
 def _written(
@@ -408,12 +384,6 @@ def _written(
     return Written(count, version, previous, row_counts(commit, mode, count, replaced))
 
 
-def _commit_with(target: DeltaTarget, mark: str) -> dict[str, Any] | None:
-    """Return the commit with *mark*, if it is among the newest ones."""
-    commits = _newest_commits(target)
-    return next((commit for commit in commits if commit.get("userMetadata") == mark), None)
-
-
 def _replaces_all(commit: Mapping[str, Any]) -> bool:
     """Return True if *commit* wrote all rows of the table: as its first one, or as an overwrite by `write`.
 
@@ -433,13 +403,12 @@ def _newest_commits(target: DeltaTarget) -> list[dict[str, Any]]:
         with contextlib.suppress(Exception):
             newest = itertools.islice(DeltaLog(str(target.path), {}).commits(number), _LOOK_BACK)
             return [{**one.info, "version": one.version} for one in newest]
-    sql = f"DESCRIBE HISTORY {target.identifier} LIMIT {_LOOK_BACK}"
-    return _from_sql(target, sql, lambda rows: [row.asDict() for row in rows]) or []
+    return spark_versions.history(target, _LOOK_BACK)
 
 
 def rows_in_table(target: DeltaTarget, version: int | None = None) -> int | None:
     """Return the number of rows by the table's log; None if the log cannot be read without Spark."""
-    log = _log(target, version)
+    log = log_at(target.path, version)
     if log is None:
         return None
     with contextlib.suppress(Exception):
@@ -449,12 +418,8 @@ def rows_in_table(target: DeltaTarget, version: int | None = None) -> int | None
 
 def version_of(target: DeltaTarget) -> int | None:
     """Return the table's newest version; None if it is unknown."""
-    log = _log(target)
-    if log is not None:
-        return int(log.version())
-    sql = f"DESCRIBE HISTORY {target.identifier} LIMIT 1"
-    version: int | None = _from_sql(target, sql, lambda rows: int(rows[0]["version"]))
-    return version
+    log = log_at(target.path)
+    return spark_versions.newest_number(target) if log is None else int(log.version())
 
 
 def newest_commit(target: DeltaTarget) -> tuple[float, float] | None:
@@ -464,34 +429,19 @@ def newest_commit(target: DeltaTarget) -> tuple[float, float] | None:
     """
     sql = f"DESCRIBE HISTORY {target.identifier} LIMIT 1"
     times = ("unix_millis(timestamp) AS at", "unix_millis(current_timestamp()) AS now")
-    found: tuple[float, float] | None = None
     if target.connection.kind != SAIL:
         with contextlib.suppress(Exception):
             (row,) = target.connection.spark.sql(sql).selectExpr(*times).collect()
-            found = float(row["at"]), float(row["now"])
-    return found
-
-
-def _log(target: DeltaTarget, version: int | None = None) -> Any:
-    return log_at(target.path, version)
+            return float(row["at"]), float(row["now"])
+    return None
 
 
 def log_at(path: str | None, version: int | None = None) -> Any:
     """Open a local table through delta-rs, which takes milliseconds; return None if that fails."""
-    if path is None or "://" in path:
-        return None
-    if importlib.util.find_spec("deltalake") is None:
+    if path is None or "://" in path or importlib.util.find_spec("deltalake") is None:
         return None
     from deltalake import DeltaTable
 
     with contextlib.suppress(Exception):  # Spark may support features that delta-rs does not
         return DeltaTable(path, version=version)
-    return None
-
-
-def _from_sql(target: DeltaTarget, sql: str, take: Callable[[Any], Any]) -> Any:
-    if target.connection.kind == SAIL:
-        return None
-    with contextlib.suppress(Exception):  # the value is optional
-        return take(target.connection.spark.sql(sql).collect())
     return None
