@@ -736,6 +736,14 @@ def test_a_formula_without_a_result_is_named(context, tmp_path):
         assert load(ingest.load_excel, context, source="f.xlsx")["b"].tolist() == values
 
 
+def test_cells_are_whole_wherever_a_piece_of_the_sheet_ends(context, tmp_path, monkeypatch):
+    """A sheet is read in pieces. A cell that two pieces share is looked at as a whole."""
+    workbook(tmp_path / "f.xlsx", ["a", "b"], [1, "=A2*2"], [2, 3])
+    for size in range(40, 700, 3):
+        monkeypatch.setattr("odibi_nb.engines.files.excel._CHUNK", size)
+        assert "cell B2 has a formula" in refusal(ingest.load_excel, context, source="f.xlsx")
+
+
 def test_errors_in_cells_are_told(context, tmp_path, caplog):
     """Cells with an error, such as #DIV/0!, are gaps, and a warning names the first of them. #N/A means a gap."""
     workbook(tmp_path / "e.xlsx", ["a", "b"], *([i, i] for i in range(6)))

@@ -37,7 +37,8 @@ _NAMED = 3
 """Number of cells with errors that a warning names."""
 _logger = logging.getLogger(__name__)
 _CHUNK = 1 << 20
-_LONGEST_TAG = 400
+_LONGEST_CELL = 12_000
+"""More bytes than the tags and the formula of a cell. Excel's formulas have at most 8,192 characters."""
 _MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 
@@ -100,6 +101,7 @@ def _references(
 ) -> Iterator[tuple[bytes, int]]:
     """Yield column and row of each cell with a value; read the sheet's XML in pieces.
 
+    A cell at the end of a piece is yielded twice.
     Put the cells with an error into *errors*.
 
     Raises:
@@ -113,11 +115,13 @@ def _references(
         for error in _ERROR.finditer(text):
             if error[2] != _GAP:
                 errors[error[1].decode()] = error[2].decode()
-        end = 0
+        start = 0
         for found in _CELL.finditer(text):
-            end = found.end()
+            start = found.start()
             yield found[1], int(found[2])
-        rest = text[max(end, len(text) - _LONGEST_TAG) :]
+        rest = text[
+            max(start, len(text) - _LONGEST_CELL) :
+        ]  # the last cell may go on in the next piece
 
 
 def _check_results(text: bytes, found_file: FoundFile) -> None:
