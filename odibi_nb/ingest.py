@@ -357,7 +357,7 @@ _GROUPS = {
     "str": "text",
     "int": "numbers",
     "float": "numbers",
-    "Written": "numbers",
+    "FloatText": "numbers",
     "Decimal": "numbers",
     "bool": "booleans",
     "datetime": "times",

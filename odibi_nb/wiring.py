@@ -386,11 +386,11 @@ def read_table_beside_registry(place: Place, name: str) -> list[Row]:
 def _table_of_database(place: Place, url: str, table: str) -> RowTable:
     check_installed("a table of a database", "sql", "sqlalchemy")
     from odibi_nb.storage.database import Database
-    from odibi_nb.storage.sql_table import Layout, SqlRowTable
+    from odibi_nb.storage.sql_table import SqlLayout, SqlRowTable
 
     schema, _, name = table.rpartition(".")
     database = Database(url, place.manifest.folder)
-    layout = Layout(key=(), lengths={})
+    layout = SqlLayout(key=(), lengths={})
     return SqlRowTable(database, name, schema or None, layout, f"{table} in {database.shown}")
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Place:
+class LinePlace:
     """A position in a command line.
 
     Attributes:
@@ -37,7 +37,7 @@ class Place:
         return next((x for x in self.options if name in x.option_strings), None)
 
 
-def place_after(words: Iterable[str]) -> Place:
+def place_after(words: Iterable[str]) -> LinePlace:
     """Return the position after *words*. After an invalid word nothing may come next."""
     walk = _Walk()
     for word in words:
@@ -112,9 +112,9 @@ class _Walk:
     def _give(self, action: argparse.Action, word: str) -> None:
         self.given.setdefault(action.dest, []).append(word)
 
-    def place(self) -> Place:
+    def place(self) -> LinePlace:
         if self.lost:
-            return Place(self.command, self.given)
+            return LinePlace(self.command, self.given)
         takes = next(iter(self.positionals), None)
         if self.option is not None and self.room:
             takes = self.option
@@ -124,7 +124,7 @@ class _Walk:
             for x in self.actions
             if x.option_strings and (x.dest not in self.used or isinstance(x, again))
         )
-        return Place(self.command, self.given, takes, bool(self.missing), options)
+        return LinePlace(self.command, self.given, takes, bool(self.missing), options)
 
 
 def _numbers(action: argparse.Action) -> tuple[int, float]:

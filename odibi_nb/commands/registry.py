@@ -31,7 +31,7 @@ WRITTEN = ("project", "environment", "inserted", "updated", "unchanged", "delete
 MAX_WARNED = 20
 
 
-class Place(NamedTuple):
+class ProjectEnv(NamedTuple):
     """A project and one of its environments."""
 
     project: str
@@ -51,7 +51,7 @@ def import_rows(arguments: argparse.Namespace, face: Face) -> Records:
     from odibi_nb.sources.files import read_rows
 
     orchestrator, source = open_registry(arguments)
-    own = Place(orchestrator.project, orchestrator.env)
+    own = ProjectEnv(orchestrator.project, orchestrator.env)
     if arguments.ingestion_config:
         rows = _from_ingestion_config(orchestrator, arguments.file, own, face)
     else:
@@ -79,7 +79,7 @@ def import_rows(arguments: argparse.Namespace, face: Face) -> Records:
 
 
 def _from_ingestion_config(
-    orchestrator: GenericProjectOrchestrator, name: str, own: Place, face: Face
+    orchestrator: GenericProjectOrchestrator, name: str, own: ProjectEnv, face: Face
 ) -> list[Row]:
     """Return Bronze rows from an IngestionSourceConfig: a JSON or CSV file, a table, or ``URL#TABLE``.
 
@@ -112,32 +112,34 @@ def _from_ingestion_config(
     return done.rows
 
 
-def _places(rows: Sequence[Row], own: Place) -> list[Place]:
+def _places(rows: Sequence[Row], own: ProjectEnv) -> list[ProjectEnv]:
     """Return every project and environment of *rows*; *own* if *rows* is empty."""
-    places: dict[tuple[str, str], Place] = {}
+    places: dict[tuple[str, str], ProjectEnv] = {}
     for row in rows:
         place = _place_of(row)
         places.setdefault((place.project.lower(), place.environment), place)
     return sorted(places.values()) or [own]
 
 
-def _place_of(row: Row) -> Place:
-    return Place(str(row["project"]).strip(), str(row["environment"]).strip())
+def _place_of(row: Row) -> ProjectEnv:
+    return ProjectEnv(str(row["project"]).strip(), str(row["environment"]).strip())
 
 
-def _is(place: Place, own: Place) -> bool:
+def _is(place: ProjectEnv, own: ProjectEnv) -> bool:
     # Compare as registries do: for them "ß" does not equal "ss".
     return (place.project.lower(), place.environment) == (own.project.lower(), own.environment)
 
 
-def _of_one_place(rows: Sequence[Row], own: Place, file: str) -> tuple[list[Row], tuple[str, ...]]:
+def _of_one_place(
+    rows: Sequence[Row], own: ProjectEnv, file: str
+) -> tuple[list[Row], tuple[str, ...]]:
     """Return the rows of the command's project and environment, and a text about the others.
 
     Raises:
         ConfigurationError: if every row belongs to another project or environment.
     """
     kept: list[Row] = []
-    others: dict[Place, list[str]] = {}
+    others: dict[ProjectEnv, list[str]] = {}
     for row in rows:
         if _is(_place_of(row), own):
             kept.append(row)
@@ -153,7 +155,7 @@ def _of_one_place(rows: Sequence[Row], own: Place, file: str) -> tuple[list[Row]
     return kept, texts
 
 
-def _others_text(place: Place, ids: Sequence[str]) -> str:
+def _others_text(place: ProjectEnv, ids: Sequence[str]) -> str:
     some_ids = f"{', '.join(ids[:5])}{' …' if len(ids) > 5 else ''}"  # noqa: PLR2004
     count = counted(len(ids), "row")
     return f"{count} of project {place.project!r}, env {place.environment!r} ({some_ids})"
@@ -169,7 +171,7 @@ def _confirm(
     orchestrator: GenericProjectOrchestrator,
     face: Face,
     edit: RegistryEdit,
-    places: Sequence[Place],
+    places: Sequence[ProjectEnv],
     *,
     yes: bool,
 ) -> None:
@@ -184,7 +186,7 @@ def _confirm(
         confirm_deletion(face, edit)
 
 
-def _why_ask(orchestrator: GenericProjectOrchestrator, place: Place) -> str:
+def _why_ask(orchestrator: GenericProjectOrchestrator, place: ProjectEnv) -> str:
     """Return the reason why a write to *place* needs a confirmation; "" if it needs none."""
     manifests = [orchestrator.manifest]
     if place.project.casefold() != orchestrator.project.casefold():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from IPython.core.completer import SimpleCompletion, context_matcher
 
-from odibi_nb.commands.grammar import Place, choices_of, place_after
+from odibi_nb.commands.grammar import LinePlace, choices_of, place_after
 from odibi_nb.core.model.engine import ENGINES
 from odibi_nb.core.planning.selection import FRESHNESS, STATES
 from odibi_nb.notebook.line_words import literal
@@ -169,7 +169,7 @@ class Completer:
         ]
         return Found(typed, texts, "transformation")
 
-    def _values(self, action: argparse.Action, place: Place, typed: str) -> list[str]:
+    def _values(self, action: argparse.Action, place: LinePlace, typed: str) -> list[str]:
         """Return the values of *action* that start with *typed*."""
         choices = choices_of(action)
         if choices:
@@ -178,7 +178,7 @@ class Completer:
             return self._rows(place, typed)
         if action.metavar == "PROJECT":
             return self._projects(typed)
-        known: dict[str, Callable[[Place], Iterable[str]]] = {
+        known: dict[str, Callable[[LinePlace], Iterable[str]]] = {
             "ENV": self._envs,
             "LAYER": self._layers,
             "ID": self._transformations,
@@ -189,14 +189,14 @@ class Completer:
         given = place.given.get(action.dest, ())
         return [x for x in _starting(find(place), typed) if x not in given] if find else []
 
-    def _rows(self, place: Place, typed: str) -> list[str]:
+    def _rows(self, place: LinePlace, typed: str) -> list[str]:
         """Return selectors that complete the last term of *typed*.
 
         A comma, a ``+`` or a method such as ``layer:`` can precede the term.
         """
         found = _LAST_TERM.fullmatch(typed)
         assert found is not None  # the pattern matches any text
-        known: dict[str, Callable[[Place], Iterable[str]]] = {
+        known: dict[str, Callable[[LinePlace], Iterable[str]]] = {
             "layer:": self._layers,
             "state:": lambda _place: (*STATES, *FRESHNESS),
             "engine:": lambda _place: ENGINES,
@@ -208,23 +208,23 @@ class Completer:
         texts = [*self._transformations(place), *known]
         return [before + text for text in _starting(texts, value)]
 
-    def _manifests(self, place: Place) -> list[ProjectManifest]:
+    def _manifests(self, place: LinePlace) -> list[ProjectManifest]:
         given = {name: values[-1] for name, values in place.given.items()}
         return self.names.manifests(given.get("project", ""), given.get("manifest", ""))
 
     def _projects(self, typed: str) -> list[str]:
         return _starting((m.project for m in self.names.manifests()), typed)
 
-    def _envs(self, place: Place) -> list[str]:
+    def _envs(self, place: LinePlace) -> list[str]:
         return [env for manifest in self._manifests(place) for env in manifest.environments]
 
-    def _layers(self, place: Place) -> list[str]:
+    def _layers(self, place: LinePlace) -> list[str]:
         return [layer for manifest in self._manifests(place) for layer in manifest.layer_order]
 
-    def _transformations(self, place: Place) -> list[str]:
+    def _transformations(self, place: LinePlace) -> list[str]:
         return self.names.transformations(self._manifests(place), _env(place))
 
-    def _runs(self, place: Place) -> list[str]:
+    def _runs(self, place: LinePlace) -> list[str]:
         manifests = self._manifests(place)
         if place.command == ("cancel",):
             return self.names.runs(manifests, _env(place), unfinished=True)
@@ -232,11 +232,11 @@ class Completer:
         return ["last", *runs] if runs else []
 
 
-def _env(place: Place) -> str:
+def _env(place: LinePlace) -> str:
     return place.given.get("env", [""])[-1]
 
 
-def _options(place: Place, typed: str) -> list[str]:
+def _options(place: LinePlace, typed: str) -> list[str]:
     names = (max(x.option_strings, key=len) for x in place.options)
     return sorted(name for name in names if name.startswith(typed))
 

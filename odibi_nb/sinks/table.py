@@ -188,13 +188,13 @@ def log_in_database(
         timeout: seconds to wait for a locked SQLite file, or for a server to answer.
     """
     from odibi_nb.storage.database import Database
-    from odibi_nb.storage.sql_table import Layout, SqlRowTable
+    from odibi_nb.storage.sql_table import SqlLayout, SqlRowTable
 
     database = Database(url, folder, timeout)
     name = f"{table} in {database.shown}"
 
     def stored(table_name: str, key: tuple[str, ...]) -> SqlRowTable:
-        layout = Layout(key=key, lengths=KEY_LENGTHS)
+        layout = SqlLayout(key=key, lengths=KEY_LENGTHS)
         return SqlRowTable(database, table_name, schema, layout, f"run log {name}")
 
     return TableLogSink(stored(table, _RECORD_KEY), stored(RUN_TABLE, ("run_id",)), name)

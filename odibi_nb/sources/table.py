@@ -173,10 +173,10 @@ def registry_in_database(
         timeout: seconds to wait for a locked SQLite file, or for a server to answer.
     """
     from odibi_nb.storage.database import Database
-    from odibi_nb.storage.sql_table import Layout, SqlRowTable
+    from odibi_nb.storage.sql_table import SqlLayout, SqlRowTable
 
     database = Database(url, folder, timeout)
-    layout = Layout(
+    layout = SqlLayout(
         key=("transformation_id", "project", "environment"),
         lengths=_LENGTHS,
         types={"enabled": "SmallInteger", "step": "Integer"},

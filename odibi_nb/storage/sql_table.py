@@ -27,7 +27,7 @@ _ROW_LOCKS = frozenset({"postgresql", "mysql", "mariadb", "oracle"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class SqlLayout:
     """The definition of a new table, beyond the kinds of its columns.
 
     Attributes:
@@ -49,7 +49,7 @@ class SqlRowTable(RowTable):
     """A table in any database that SQLAlchemy supports. Its name is found in any case."""
 
     def __init__(
-        self, database: Database, table: str, schema: str | None, layout: Layout, shown: str = ""
+        self, database: Database, table: str, schema: str | None, layout: SqlLayout, shown: str = ""
     ) -> None:
         """Store the arguments. Nothing is connected yet.
 
@@ -198,7 +198,7 @@ def select_of(
     return select if query.limit is None else select.limit(query.limit)
 
 
-def new_columns(columns: Columns, layout: Layout) -> list[sa.Column[Any]]:
+def new_columns(columns: Columns, layout: SqlLayout) -> list[sa.Column[Any]]:
     """Return the definitions of *columns* for a new table, for every kind of database."""
     import sqlalchemy as sa
     from sqlalchemy.dialects import mysql

@@ -25,7 +25,7 @@ from odibi_nb.core.model.transformation import (
     SEED_COLUMNS,
     Output,
 )
-from odibi_nb.core.planning.freshness import Cause, Freshness, Reason
+from odibi_nb.core.planning.freshness import Freshness, Reason, StaleCause
 from odibi_nb.core.planning.selection import (
     ENTITIES,
     FRESHNESS,
@@ -99,7 +99,7 @@ def test_every_way_to_select_is_on_its_page():
         layers=("Silver_1", "Gold_1"),
         engines=("pandas", "spark"),
         states=lambda run: {"SILVER_001": "FAILED", "GOLD_001": "SKIPPED"},
-        freshness=lambda: {"SILVER_001": Freshness(reasons=(Reason(Cause.NEW, "never run"),))},
+        freshness=lambda: {"SILVER_001": Freshness(reasons=(Reason(StaleCause.NEW, "never run"),))},
     )
     terms = rows(page, "Terms")
     for term in terms:

@@ -15,7 +15,7 @@ from sqlalchemy.schema import CreateTable
 from odibi_nb.core.model.log_columns import RECORD_COLUMNS, RUN_COLUMNS
 from odibi_nb.errors import DataError
 from odibi_nb.sinks.table import KEY_LENGTHS, log_in_database
-from odibi_nb.storage.sql_table import Layout, new_columns
+from odibi_nb.storage.sql_table import SqlLayout, new_columns
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -134,7 +134,7 @@ def test_unreachable_server():
 )
 def test_other_databases(dialect, expected):
     """Every database gets its own types, times to the microsecond, and quotes around its keywords."""
-    layout = Layout(key=("run_id",), lengths=KEY_LENGTHS)
+    layout = SqlLayout(key=("run_id",), lengths=KEY_LENGTHS)
     columns = new_columns(RECORD_COLUMNS, layout)
     table = sa.Table("TransformationRunLog", sa.MetaData(), *columns)
     text = str(CreateTable(table).compile(dialect=dialect))

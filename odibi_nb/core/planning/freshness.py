@@ -46,7 +46,7 @@ class State(str, Enum):
     UNKNOWN = "unknown"
 
 
-class Cause(str, Enum):
+class StaleCause(str, Enum):
     """Kind of a reason why a row is not fresh."""
 
     NEW = "new"
@@ -66,7 +66,7 @@ class Reason(NamedTuple):
     *upstream* is the row that will run, if that is the reason.
     """
 
-    cause: Cause
+    cause: StaleCause
     text: str
     upstream: str = ""
 
@@ -87,13 +87,13 @@ class Freshness(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """The state of the row."""
         if not self.reasons:
             return State.FRESH
-        certain = any(reason.cause is not Cause.UNKNOWN for reason in self.reasons)
+        certain = any(reason.cause is not StaleCause.UNKNOWN for reason in self.reasons)
         return State.STALE if certain else State.UNKNOWN
 
     @property
     def waits(self) -> bool:
         """True if the row is fresh unless one of its upstream rows writes."""
-        return bool(self.reasons) and all(r.cause is Cause.UPSTREAM for r in self.reasons)
+        return bool(self.reasons) and all(r.cause is StaleCause.UPSTREAM for r in self.reasons)
 
     @property
     def why(self) -> str:
@@ -120,9 +120,9 @@ class Freshness(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """Return True if ``state:`` with *word*, one of `odibi_nb.core.planning.selection.FRESHNESS`, selects the row."""
         causes = {reason.cause for reason in self.reasons}
         if word == "new":
-            return Cause.NEW in causes
+            return StaleCause.NEW in causes
         if word == "modified":
-            return bool(causes & {Cause.CODE, Cause.CONSTANTS})
+            return bool(causes & {StaleCause.CODE, StaleCause.CONSTANTS})
         return self.state.value == word
 
 
@@ -201,7 +201,7 @@ def _waiting(
 ) -> Freshness:
     """Return *own*, the verdict on *row*, with the reasons that follow from the *running* rows."""
     reasons = [
-        Reason(Cause.UPSTREAM, f"upstream {other} {WILL_RUN}", other)
+        Reason(StaleCause.UPSTREAM, f"upstream {other} {WILL_RUN}", other)
         for other in row.upstream
         if other in running
     ]
@@ -210,7 +210,7 @@ def _waiting(
         for other in shared:
             if other != row.id and other in running:
                 text = f"{other}, which replaces {target.table}, {WILL_RUN}"
-                reasons.append(Reason(Cause.UPSTREAM, text, other))
+                reasons.append(Reason(StaleCause.UPSTREAM, text, other))
     return msgspec.structs.replace(own, reasons=(*own.reasons, *reasons)) if reasons else own
 
 
@@ -229,7 +229,7 @@ def judge(row: PlannedRow, facts: Facts) -> Freshness:
     past = facts.past.get(row.id, Past())
     if past.success is None:
         tried = "" if past.last is None else f", and its last attempt {_ended(past.last)}"
-        return Freshness(reasons=(Reason(Cause.NEW, f"never run{tried}"),))
+        return Freshness(reasons=(Reason(StaleCause.NEW, f"never run{tried}"),))
     reasons = _reasons(_Case(row, past, past.success, facts))
     return Freshness(reasons=tuple(dict.fromkeys(reasons)), success=past.success)
 
@@ -251,9 +251,9 @@ class _Case(NamedTuple):
 def _reasons(case: _Case) -> Iterator[Reason]:
     last = case.past.last
     if last is not None and last is not case.success:
-        yield Reason(Cause.FAILED, f"last attempt {_ended(last)}")
+        yield Reason(StaleCause.FAILED, f"last attempt {_ended(last)}")
     if case.row.transformation.constants.get(ALWAYS_RUN):
-        yield Reason(Cause.UNKNOWN, "the row sets always_run")
+        yield Reason(StaleCause.UNKNOWN, "the row sets always_run")
     yield from _row_reasons(case)
     yield from _code_reasons(case)
     yield from _dependency_reasons(case)
@@ -273,13 +273,13 @@ def _row_reasons(case: _Case) -> Iterator[Reason]:
     row, success = case.row, case.success
     before, now = success.get("config_hash"), row.transformation.config_hash()
     if not before:
-        yield Reason(Cause.UNKNOWN, "the configuration of its last success was not recorded")
+        yield Reason(StaleCause.UNKNOWN, "the configuration of its last success was not recorded")
     elif before != now:
         old = _safely(lambda: case.facts.config(str(before)), None)
-        yield Reason(Cause.CONSTANTS, changed_config(old, config_of(row)))
+        yield Reason(StaleCause.CONSTANTS, changed_config(old, config_of(row)))
     engine = success.get("engine")
     if engine != row.engine:
-        yield Reason(Cause.ENGINE, f"engine changed ({engine or 'unknown'} → {row.engine})")
+        yield Reason(StaleCause.ENGINE, f"engine changed ({engine or 'unknown'} → {row.engine})")
 
 
 def config_of(row: PlannedRow) -> dict[str, Any]:
@@ -327,17 +327,17 @@ def _code_reasons(case: _Case) -> Iterator[Reason]:
     try:
         now, unclear = case.facts.code(case.row)
     except Exception as exc:  # noqa: BLE001  user's modules may break anything
-        yield Reason(Cause.UNKNOWN, f"its code cannot be read: {exc}")
+        yield Reason(StaleCause.UNKNOWN, f"its code cannot be read: {exc}")
         return
     if not now:
         why = f": {unclear[0]}" if unclear else ""
-        yield Reason(Cause.UNKNOWN, f"its code cannot be compared{why}")
+        yield Reason(StaleCause.UNKNOWN, f"its code cannot be compared{why}")
     elif not before:
-        yield Reason(Cause.UNKNOWN, "the code of its last success was not recorded")
+        yield Reason(StaleCause.UNKNOWN, "the code of its last success was not recorded")
     elif before != now:
         found = _safely(lambda: case.facts.changed_code(case.row, before), [])
         names = f" ({some_of(found, MAX_NAMED)})" if found else ""
-        yield Reason(Cause.CODE, f"code changed{names}")
+        yield Reason(StaleCause.CODE, f"code changed{names}")
 
 
 def _dependency_reasons(case: _Case) -> Iterator[Reason]:
@@ -347,7 +347,7 @@ def _dependency_reasons(case: _Case) -> Iterator[Reason]:
     for other in [named] if isinstance(named, str) else named or ():
         before = case.facts.past.get(other)
         if before is not None and before.success is not None and before.position > mine:
-            yield Reason(Cause.INPUT, f"{other}, on which it depends, has run since")
+            yield Reason(StaleCause.INPUT, f"{other}, on which it depends, has run since")
 
 
 # -- inputs ----------------------------------------------------------------------------------------
@@ -356,10 +356,10 @@ def _dependency_reasons(case: _Case) -> Iterator[Reason]:
 def _input_reasons(case: _Case) -> Iterator[Reason]:
     inputs = recorded(case.success.get("inputs_read"))
     if inputs is None:
-        yield Reason(Cause.UNKNOWN, "the inputs of its last success were not recorded")
+        yield Reason(StaleCause.UNKNOWN, "the inputs of its last success were not recorded")
         return
     if not inputs:
-        yield Reason(Cause.UNKNOWN, "it read nothing that can be compared")
+        yield Reason(StaleCause.UNKNOWN, "it read nothing that can be compared")
     for one in inputs:
         yield from _one_input(case, one)
     yield from _unread(case.row, inputs)
@@ -375,11 +375,13 @@ def _one_input(case: _Case, one: Mapping[str, Any]) -> Iterator[Reason]:
         for table in tables:
             yield from _table_reasons(case, table)
         if not tables:
-            yield Reason(Cause.UNKNOWN, f"query {one['query']} reads no table")
+            yield Reason(StaleCause.UNKNOWN, f"query {one['query']} reads no table")
     elif "connection" in one:
-        yield Reason(Cause.UNKNOWN, f"it reads database {one['connection']}, which has no versions")
+        yield Reason(
+            StaleCause.UNKNOWN, f"it reads database {one['connection']}, which has no versions"
+        )
     else:
-        yield Reason(Cause.UNKNOWN, "it read something that this version does not know")
+        yield Reason(StaleCause.UNKNOWN, "it read something that this version does not know")
 
 
 def _table_reasons(case: _Case, one: Mapping[str, Any]) -> Iterator[Reason]:
@@ -387,22 +389,24 @@ def _table_reasons(case: _Case, one: Mapping[str, Any]) -> Iterator[Reason]:
     try:
         now = case.facts.version(case.row, key)
     except Exception as exc:  # noqa: BLE001  a table that cannot be asked is unknown
-        yield Reason(Cause.UNKNOWN, f"the version of input {key} cannot be read: {exc}")
+        yield Reason(StaleCause.UNKNOWN, f"the version of input {key} cannot be read: {exc}")
         return
     if seen is None and _created(case, key):
         return  # it looked whether its own output exists, and created it
     if seen is None or not one.get("table_id") or (now is not None and not now.table_id):
-        yield Reason(Cause.UNKNOWN, f"input {key} has no version")
+        yield Reason(StaleCause.UNKNOWN, f"input {key} has no version")
     elif now is None:
-        yield Reason(Cause.UNKNOWN, f"the version of input {key} is not known")
+        yield Reason(StaleCause.UNKNOWN, f"the version of input {key} is not known")
     elif now.table_id != one["table_id"]:
-        yield Reason(Cause.INPUT, f"input {key} was replaced by another table")
+        yield Reason(StaleCause.INPUT, f"input {key} was replaced by another table")
     elif now.version < seen:
-        yield Reason(Cause.INPUT, f"input {key} has an older version: v{seen} → v{now.version}")
+        yield Reason(
+            StaleCause.INPUT, f"input {key} has an older version: v{seen} → v{now.version}"
+        )
     elif now.version > seen:
         yield from _newer(case, key, int(seen), now)
     elif _made_later(case, key, now):
-        yield Reason(Cause.INPUT, f"input {key} v{seen} was written again after it was read")
+        yield Reason(StaleCause.INPUT, f"input {key} v{seen} was written again after it was read")
 
 
 def _made_later(case: _Case, key: str, now: TableVersion) -> bool:
@@ -429,10 +433,10 @@ def _newer(case: _Case, key: str, seen: int, now: TableVersion) -> Iterator[Reas
     changes, gap = _changes_since(case, key, seen, now)
     changes = [commit for commit in changes if not case.made(commit)]
     if gap:
-        yield Reason(Cause.UNKNOWN, f"input {key} v{seen} → v{now.version}: {gap}")
+        yield Reason(StaleCause.UNKNOWN, f"input {key} v{seen} → v{now.version}: {gap}")
     elif changes:
         text = f"input {key} v{seen} → v{changes[0].version}{_who(changes)}"
-        yield Reason(Cause.INPUT, text)
+        yield Reason(StaleCause.INPUT, text)
 
 
 def _who(changes: list[TableCommit]) -> str:
@@ -472,17 +476,17 @@ def _file_reasons(case: _Case, one: Mapping[str, Any]) -> Iterator[Reason]:
     try:
         now = case.facts.fingerprint(case.row, name)
     except Exception as exc:  # noqa: BLE001  see `_table_reasons`
-        yield Reason(Cause.UNKNOWN, f"file {name} cannot be checked: {exc}")
+        yield Reason(StaleCause.UNKNOWN, f"file {name} cannot be checked: {exc}")
         return
     found = msgspec.to_builtins(now)
     looked = {key: value for key, value in found.items() if key != "file"}
     before = {key: value for key, value in one.items() if key != "file"}
     if not any(before.get(key) for key in ("modified", "etag", "listing")):
-        yield Reason(Cause.UNKNOWN, f"file {name} has no time to compare")
+        yield Reason(StaleCause.UNKNOWN, f"file {name} has no time to compare")
     elif not looked:
-        yield Reason(Cause.INPUT, f"file {name} is gone or cannot be checked")
+        yield Reason(StaleCause.INPUT, f"file {name} is gone or cannot be checked")
     elif looked != before:
-        yield Reason(Cause.INPUT, f"file {name} changed{_file_change(before, looked)}")
+        yield Reason(StaleCause.INPUT, f"file {name} changed{_file_change(before, looked)}")
 
 
 def _file_change(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -505,13 +509,15 @@ def _unread(row: PlannedRow, inputs: Iterable[Mapping[str, Any]]) -> Iterator[Re
             tables.add(one["table"])
     for key in row.reads:
         if key not in tables:
-            yield Reason(Cause.UNKNOWN, f"it did not read input {key} through its context")
+            yield Reason(StaleCause.UNKNOWN, f"it did not read input {key} through its context")
     for item in row.transformation.inputs:
         place = item if isinstance(item, str) else item.get("path")
         if isinstance(place, str) and is_location(place) and place not in files:
             shown = redact_text(place)
             if shown not in files:
-                yield Reason(Cause.UNKNOWN, f"it did not read input {shown} through its context")
+                yield Reason(
+                    StaleCause.UNKNOWN, f"it did not read input {shown} through its context"
+                )
 
 
 # -- outputs ---------------------------------------------------------------------------------------
@@ -520,55 +526,55 @@ def _unread(row: PlannedRow, inputs: Iterable[Mapping[str, Any]]) -> Iterator[Re
 def _output_reasons(case: _Case) -> Iterator[Reason]:
     outputs = recorded(case.success.get("outputs_written"))
     if outputs is None:
-        yield Reason(Cause.UNKNOWN, "the outputs of its last success were not recorded")
+        yield Reason(StaleCause.UNKNOWN, "the outputs of its last success were not recorded")
         return
     written = set()
     for raw in outputs:
         try:
             one = msgspec.convert(raw, OutputWritten)
         except msgspec.ValidationError:
-            yield Reason(Cause.UNKNOWN, "an output of its last success cannot be read")
+            yield Reason(StaleCause.UNKNOWN, "an output of its last success cannot be read")
             continue
         written.add(one.table)
         yield from _one_output(case, one)
     for target in case.row.transformation.targets:
         if table_key(target.table) not in written and not target.optional:
             text = f"it did not write output {target.table} through its context"
-            yield Reason(Cause.UNKNOWN, text)
+            yield Reason(StaleCause.UNKNOWN, text)
 
 
 def _one_output(case: _Case, one: OutputWritten) -> Iterator[Reason]:
     try:
         now = case.facts.version(case.row, one.table)
     except Exception as exc:  # noqa: BLE001  see `_table_reasons`
-        yield Reason(Cause.UNKNOWN, f"the version of output {one.table} cannot be read: {exc}")
+        yield Reason(StaleCause.UNKNOWN, f"the version of output {one.table} cannot be read: {exc}")
         return
     if one.version is None or not one.table_id:
-        yield Reason(Cause.UNKNOWN, f"output {one.table} has no version")
+        yield Reason(StaleCause.UNKNOWN, f"output {one.table} has no version")
     elif now is None:
-        yield Reason(Cause.OUTPUT, f"output {one.table} is gone")
+        yield Reason(StaleCause.OUTPUT, f"output {one.table} is gone")
     elif now.table_id != one.table_id:
-        yield Reason(Cause.OUTPUT, f"output {one.table} was replaced by another table")
+        yield Reason(StaleCause.OUTPUT, f"output {one.table} was replaced by another table")
     elif now.version < one.version:
         text = f"output {one.table} has an older version: v{one.version} → v{now.version}"
-        yield Reason(Cause.OUTPUT, text)
+        yield Reason(StaleCause.OUTPUT, text)
     elif now.version > one.version:
         yield from _written_since(case, one.table, one.version, now)
     elif _made_later(case, one.table, now):
         text = f"output {one.table} v{one.version} was written again by someone else"
-        yield Reason(Cause.OUTPUT, text)
+        yield Reason(StaleCause.OUTPUT, text)
 
 
 def _written_since(case: _Case, key: str, written: int, now: TableVersion) -> Iterator[Reason]:
     changes, gap = _changes_since(case, key, written, now)
     if gap:
-        yield Reason(Cause.UNKNOWN, f"output {key} v{written} → v{now.version}: {gap}")
+        yield Reason(StaleCause.UNKNOWN, f"output {key} v{written} → v{now.version}: {gap}")
     sharing = _sharers(case, key) if changes else set()
     for commit in changes:
         if commit.run_id not in case.facts.runs or commit.transformation_id not in sharing:
             where = f"v{commit.version}, {_writer(commit)}"
             text = f"output {key} was changed by someone else ({where})"
-            yield Reason(Cause.OUTPUT, text)
+            yield Reason(StaleCause.OUTPUT, text)
             return  # the newest is enough
 
 

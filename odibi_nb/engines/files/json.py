@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Union
 import msgspec
 
 from odibi_nb.core.text.json import TwinKeyError, decode_json
-from odibi_nb.engines.pandas.convert import Written
+from odibi_nb.engines.pandas.convert import FloatText
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -43,7 +43,7 @@ def parse(
     Raises:
         ValueError: if *text* is malformed, or not records; the message names the place.
     """
-    as_float: Any = Written if written else _number
+    as_float: Any = FloatText if written else _number
     found = list(_lines(text, as_float)) if lines else _whole(text, as_float)
     records = found[:most]
     columns: dict[str, list[Any]] = {}
@@ -112,7 +112,7 @@ def _decoded(text: str, as_float: Any) -> Any:
 def _number(text: str) -> float:
     """Parse a number with a point or an exponent; beyond the range of floats, also keep its text."""
     number = float(text)
-    return Written(text) if math.isinf(number) else number
+    return FloatText(text) if math.isinf(number) else number
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -41,13 +41,13 @@ _FALSE = ("false", "f", "no", "n", "0")
 _FIRST_PANDAS_WITH_ISO8601 = 2
 
 
-class Written(float):
+class FloatText(float):
     """A float with its text in the file: for a column of text or decimals, 0.10 differs from 0.1."""
 
     __slots__ = ("text",)
     text: str
 
-    def __new__(cls, text: str) -> Written:  # noqa: PYI034  Self needs Python 3.11
+    def __new__(cls, text: str) -> FloatText:  # noqa: PYI034  Self needs Python 3.11
         """Parse *text*, and keep it."""
         number = super().__new__(cls, text)
         number.text = text
@@ -59,7 +59,7 @@ class Written(float):
 
 def finite(value: Any) -> Any:
     """Return *value*, or the text of a number in a file that is beyond the range of floats."""
-    return value.text if isinstance(value, Written) and math.isinf(value) else value
+    return value.text if isinstance(value, FloatText) and math.isinf(value) else value
 
 
 class Misfit(Exception):  # noqa: N818  only a position; the caller turns it into an error
@@ -159,11 +159,11 @@ def as_text(value: Any) -> str:
 def _arrow(series: Any, missing: Collection[str], *, exact: bool) -> Any:
     """Convert *series* to Arrow; values of several types become text, and text is trimmed.
 
-    With *exact*, numbers of type Written become their text in the file.
+    With *exact*, numbers of type FloatText become their text in the file.
     """
     pa = pyarrow()
     compute = require("pyarrow.compute", "a schema")
-    if exact and series.dtype == object and any(isinstance(value, Written) for value in series):
+    if exact and series.dtype == object and any(isinstance(value, FloatText) for value in series):
         series = series.map(str, na_action="ignore")
     elif series.dtype == object:
         values = [finite(value) for value in series.array]

@@ -35,7 +35,7 @@ class Slot(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class GraphLayout:
     """The positions of all slots.
 
     Attributes:
@@ -53,7 +53,7 @@ class Layout:
     height: float
 
 
-def laid_out(graph: Graph, box: float, gap: float, line: float) -> Layout:
+def laid_out(graph: Graph, box: float, gap: float, line: float) -> GraphLayout:
     """Lay out *graph* with boxes *box* high, *gap* between them, and *line* of height for passing lines."""
     column_of, layer_of = _columns(graph)
     links = _links(graph, column_of)
@@ -69,7 +69,7 @@ def laid_out(graph: Graph, box: float, gap: float, line: float) -> Layout:
     top = min((y[slot] - heights[slot] / 2 for slot in y), default=0.0)
     y = {slot: middle - top for slot, middle in y.items()}
     height = max((y[slot] + heights[slot] / 2 for slot in y), default=0.0)
-    return Layout(tuple(map(tuple, ordered)), tuple(layer_of), y, tuple(links), height)
+    return GraphLayout(tuple(map(tuple, ordered)), tuple(layer_of), y, tuple(links), height)
 
 
 def _columns(graph: Graph) -> tuple[dict[str, int], list[str]]:

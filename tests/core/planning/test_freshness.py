@@ -12,11 +12,11 @@ from plans import planned
 from odibi_nb.core.model.provenance import FileRead, TableCommit, TableVersion
 from odibi_nb.core.model.transformation import Output
 from odibi_nb.core.planning.freshness import (
-    Cause,
     Facts,
     Freshness,
     Past,
     Reason,
+    StaleCause,
     State,
     config_of,
     judge,
@@ -169,25 +169,25 @@ def never_run(world):
 
 
 STALE = [
-    (input_written, Cause.INPUT, "input bronze.raw v5 → v6 (run r2, BRONZE_001)"),
-    (input_gone_back, Cause.INPUT, "input bronze.raw has an older version: v5 → v4"),
-    (input_made_anew, Cause.INPUT, "input bronze.raw was replaced by another table"),
+    (input_written, StaleCause.INPUT, "input bronze.raw v5 → v6 (run r2, BRONZE_001)"),
+    (input_gone_back, StaleCause.INPUT, "input bronze.raw has an older version: v5 → v4"),
+    (input_made_anew, StaleCause.INPUT, "input bronze.raw was replaced by another table"),
     (
         output_restored,
-        Cause.OUTPUT,
+        StaleCause.OUTPUT,
         "output silver.clean was changed by someone else (v7, RESTORE)",
     ),
     (
         output_of_another_environment,
-        Cause.OUTPUT,
+        StaleCause.OUTPUT,
         "output silver.clean was changed by someone else (v4, run foreign, SILVER_001)",
     ),
-    (output_dropped, Cause.OUTPUT, "output silver.clean is gone"),
-    (code_changed, Cause.CODE, "code changed (to_utc)"),
-    (engine_changed, Cause.ENGINE, "engine changed (spark → pandas)"),
-    (failed_since, Cause.FAILED, "last attempt failed"),
-    (killed_since, Cause.FAILED, "last attempt was abandoned"),
-    (never_run, Cause.NEW, "never run"),
+    (output_dropped, StaleCause.OUTPUT, "output silver.clean is gone"),
+    (code_changed, StaleCause.CODE, "code changed (to_utc)"),
+    (engine_changed, StaleCause.ENGINE, "engine changed (spark → pandas)"),
+    (failed_since, StaleCause.FAILED, "last attempt failed"),
+    (killed_since, StaleCause.FAILED, "last attempt was abandoned"),
+    (never_run, StaleCause.NEW, "never run"),
 ]
 
 
@@ -289,7 +289,7 @@ def test_an_explanation_that_fails_changes_no_verdict():
     assert judge(world.row, facts).state is State.FRESH
     world.code = ("other", ())
     verdict = judge(world.row, replace(facts, code=lambda _row: world.code))
-    assert [(r.cause, r.text) for r in verdict.reasons] == [(Cause.CODE, "code changed")]
+    assert [(r.cause, r.text) for r in verdict.reasons] == [(StaleCause.CODE, "code changed")]
 
 
 @pytest.mark.parametrize(
@@ -315,7 +315,7 @@ def test_an_output_that_is_another_table_or_older_makes_the_row_stale(now, text)
     old = world.versions["silver.clean"]
     world.versions["silver.clean"] = msgspec.structs.replace(old, **now)
     verdict = world.verdict()
-    assert [(r.cause, r.text) for r in verdict.reasons] == [(Cause.OUTPUT, text)]
+    assert [(r.cause, r.text) for r in verdict.reasons] == [(StaleCause.OUTPUT, text)]
 
 
 @pytest.mark.parametrize("text", ['{"table": "bronze.raw"}', "[1]", 7])
@@ -461,10 +461,10 @@ def test_the_reason_names_the_upstream_rows_that_ran_when_they_have_ended():
     """At its turn a row no longer waits: an upstream row has run, or it ended as unchanged and is no reason."""
     verdict = Freshness(
         reasons=(
-            Reason(Cause.NEW, "never run"),
-            Reason(Cause.UPSTREAM, "upstream A will run", "A"),
-            Reason(Cause.UPSTREAM, "upstream B will run", "B"),
-            Reason(Cause.UPSTREAM, "C, which replaces silver.x, will run", "C"),
+            Reason(StaleCause.NEW, "never run"),
+            Reason(StaleCause.UPSTREAM, "upstream A will run", "A"),
+            Reason(StaleCause.UPSTREAM, "upstream B will run", "B"),
+            Reason(StaleCause.UPSTREAM, "C, which replaces silver.x, will run", "C"),
         )
     )
     assert verdict.why_after({"A": True, "B": False}.get) == (

@@ -8,7 +8,7 @@ import json
 import pytest
 from plans import planned
 
-from odibi_nb.core.planning.freshness import Cause, Freshness, Reason
+from odibi_nb.core.planning.freshness import Freshness, Reason, StaleCause
 from odibi_nb.core.planning.stale_plan import STATUS_COLUMNS, ProjectStatus
 
 END = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)
@@ -26,7 +26,7 @@ def test_a_status_has_a_record_for_each_row():
     found = status(
         {
             "A": Freshness(success=success),
-            "B": Freshness(reasons=(Reason(Cause.NEW, "never run"),)),
+            "B": Freshness(reasons=(Reason(StaleCause.NEW, "never run"),)),
         }
     )
     one, other = found.records()
