@@ -31,11 +31,11 @@ CONNECT_FILES = ("test_connect.py", "test_guarded_catalog.py")
 NO_JVM = ("test_connect.py", "test_query.py", "test_rehearsal.py", "test_sail.py")
 LAKES = (
     *("core/model/test_checks.py", "core/model/test_reserved_places.py"),
-    *("core/functions/test_spark_limits.py", "core/rollback/test_rollback.py"),
-    *("core/running/test_atomic.py", "core/running/test_failure_frames.py"),
+    *("core/functions/test_spark_limits.py", "core/running/test_failure_frames.py"),
     *("core/running/test_failure_place.py", "core/running/test_kept_failures.py"),
-    *("core/running/test_orchestrator.py", "core/running/test_stale_runs.py"),
-    *("core/runlog/test_compare_runs.py", "core/runlog/test_retry_run.py"),
+    *("core/running/test_orchestrator.py", "core/runlog/test_compare_runs.py"),
+    *("core/runlog/test_retry_run.py", "tests/test_rollback.py"),
+    *("tests/test_atomic_runs.py", "tests/test_stale_runs.py"),
 )
 """Tests of the core with real tables: only their process need import pandas and the like."""
 LONG = (

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -23,6 +24,8 @@ CHROMIUM_ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
 ]
+ASK_EVERY = 50
+"""Milliseconds between two questions to a page whether something has happened."""
 QUIET = {
     "@jupyterlab/apputils-extension:notification": {
         "fetchNews": "false",
@@ -157,6 +160,8 @@ def new_page(browser, size=(1400, 1000)):
     """A page of *browser*, with its errors as `page.wrong`."""
     page = browser.new_page(viewport={"width": size[0], "height": size[1]})
     page.set_default_timeout(60_000)
+    # Playwright asks in each frame by default: 60 frames a second would be drawn only for that.
+    page.wait_for_function = partial(page.wait_for_function, polling=ASK_EVERY)
     page.wrong, page.foreign = [], []
     page.on("console", lambda m: m.type == "error" and _note_error(page, m.text))
     page.on("pageerror", lambda e: _note_error(page, str(e)))

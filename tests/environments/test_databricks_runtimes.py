@@ -48,11 +48,8 @@ REPLACED = {"deprecated", "wrapt", "typing-extensions"}
 WAITING = (
     "planning/test_forecast.py",
     "planning/test_selection.py",
-    "rollback",
-    "running/test_atomic.py",
     "running/test_coordinator.py",
     "running/test_coordinator_properties.py",
-    "running/test_stale_runs.py",
     "running/test_timeouts.py",
     "runlog/test_recovery.py",
     "runlog/test_retry_run.py",

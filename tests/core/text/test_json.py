@@ -75,7 +75,7 @@ def test_a_byte_order_mark_is_no_error():
 
 @pytest.mark.parametrize("text", ['\ufeff{"ab": 1, "ab": 2}', b'\xef\xbb\xbf{"ab": 1, "ab": 2}'])
 def test_a_byte_order_mark_is_in_no_column(text):
-    """The places of duplicate keys are those that an editor shows: it does not count the mark."""
+    """The places of duplicate keys are the places that an editor shows: it does not count the mark."""
     with pytest.raises(ValueError, match="line 1, column 2 and line 1, column 11"):
         decode_config(text)
 
