@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace as changed
 
 from benchmarks.figures import Figure
-from odibi_nb.views.run.state import AttemptState, RowState, RunSnapshot
+from odibi_nb.views.run.row_state import AttemptState, RowState
+from odibi_nb.views.run.state import RunSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,32 @@ def test_the_layers_hold():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """No module needs itself through others, not even for its types: each file can be read after what it imports."""
+    files = {_module(path): path for path in (ROOT / "odibi_nb").rglob("*.py")}
+    needs = {
+        module: {*_imported_at_the_top(ast.parse(path.read_text()).body, files)} - {module}
+        for module, path in files.items()
+    }
+    TopologicalSorter(needs).prepare()  # raises CycleError with the circle
+
+
+def _module(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _imported_at_the_top(statements, modules):
+    """Yield the modules of the package that *statements* import, also for type checkers alone."""
+    for one in statements:
+        if isinstance(one, ast.ImportFrom):
+            for alias in one.names:
+                yield from {f"{one.module}.{alias.name}", one.module} & modules.keys()
+        elif isinstance(one, ast.Import):
+            yield from {alias.name for alias in one.names} & modules.keys()
+        elif isinstance(one, (ast.If, ast.Try)):
+            yield from _imported_at_the_top([*one.body, *one.orelse], modules)
 
 
 def test_no_module_is_a_drawer():

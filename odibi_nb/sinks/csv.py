@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from odibi_nb.core.protocols import Row
-    from odibi_nb.storage.row_table import Columns
+    from odibi_nb.storage.row_values import Columns
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _LARGEST_CELL = 2**31 - 1

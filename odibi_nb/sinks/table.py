@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from odibi_nb.core.protocols import Measures, Row
-    from odibi_nb.storage.row_table import Columns, RowTable
+    from odibi_nb.storage.row_table import RowTable
+    from odibi_nb.storage.row_values import Columns
 
 _RECORD_KEY = ("run_id", "transformation_id", "attempt")
 _MEASURED = (("duration_seconds", "double"), ("rows_out", "int"))

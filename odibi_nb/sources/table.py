@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.protocols import Row
     from odibi_nb.sources.upsert import Edit
-    from odibi_nb.storage.row_table import Columns, RowTable
+    from odibi_nb.storage.row_table import RowTable
+    from odibi_nb.storage.row_values import Columns
 
 _KINDS = {"enabled": "int", "step": "int", **dict.fromkeys(STAMPS, "timestamp")}
 _REQUIRED = ("transformation_id", "project", "environment", "layer", "module", "function")

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from odibi_nb.core.protocols import Row
-    from odibi_nb.storage.row_table import Choice, Columns, Merge, TextMerge
+    from odibi_nb.storage.row_table import Choice, Merge, TextMerge
+    from odibi_nb.storage.row_values import Columns
 
 COMMIT_TRIES = 50
 _GONE = "odibi_gone"

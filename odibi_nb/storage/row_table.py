@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import tenacity
 
 from odibi_nb.errors import TableNotFoundError
-from odibi_nb.storage.row_values import restored_rows
+from odibi_nb.storage.row_values import Columns, restored_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from odibi_nb.core.protocols import Row
 
 CONFLICT_TRIES = 20
-
-Columns = Sequence[tuple[str, str]]
-"""Names and kinds, as in `odibi_nb.core.model.log_columns`."""
 
 Choice = Callable[[Collection[str]], Columns]
 """A function that chooses columns from a table's column names. It may refuse the table by raising."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.text.json import as_json
@@ -12,8 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from odibi_nb.core.protocols import Row
-    from odibi_nb.storage.row_table import Columns
 
+Columns = Sequence[tuple[str, str]]
+"""Names and kinds, as in `odibi_nb.core.model.log_columns`."""
 _EXACT = {"string": str, "double": float, "int": int}
 REPLACEMENT = "\ufffd"
 

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from odibi_nb.core.protocols import Row
-    from odibi_nb.storage.row_table import Choice, Columns, Merge, RowQuery, TextMerge
+    from odibi_nb.storage.row_table import Choice, Merge, RowQuery, TextMerge
+    from odibi_nb.storage.row_values import Columns
 
 SMALL_FILES = 50
 SMALL_BYTES = 16 * 1024 * 1024

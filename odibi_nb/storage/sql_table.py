@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.protocols import Row
     from odibi_nb.storage.database import Database, FoundTable
-    from odibi_nb.storage.row_table import Choice, Columns, Merge
+    from odibi_nb.storage.row_table import Choice, Merge
+    from odibi_nb.storage.row_values import Columns
 
 _VALUES_A_QUERY = 500
 _ROW_LOCKS = frozenset({"postgresql", "mysql", "mariadb", "oracle"})

@@ -25,7 +25,7 @@ from odibi_nb.core.model.transformation import (
     SEED_COLUMNS,
     Output,
 )
-from odibi_nb.core.planning.freshness import Freshness, Reason, StaleCause
+from odibi_nb.core.planning.row_freshness import Freshness, Reason, StaleCause
 from odibi_nb.core.planning.selection import (
     ENTITIES,
     FRESHNESS,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 
-from odibi_nb.views.run.state import AttemptState, RowState, RunSnapshot
+from odibi_nb.views.run.row_state import AttemptState, RowState
+from odibi_nb.views.run.state import RunSnapshot
 from odibi_nb.views.status_style import RETRYING
 
 ZERO = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.timezone.utc)

@@ -17,7 +17,7 @@ from odibi_nb.core.model.results import RunResult
 from odibi_nb.core.model.retry import RetryPolicy
 from odibi_nb.core.model.rich_display import RichDisplay
 from odibi_nb.core.model.transformation import Transformation
-from odibi_nb.core.planning.freshness import Freshness
+from odibi_nb.core.planning.row_freshness import Freshness
 from odibi_nb.core.planning.selection import no_run_log
 from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.counts import counted

@@ -38,7 +38,7 @@ from odibi_nb.errors import Hints, Problem, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from odibi_nb.core.planning.freshness import Freshness
+    from odibi_nb.core.planning.row_freshness import Freshness
 
 ENTITIES = ("entity_1", "entity_2", "entity_3")
 LABELS = {"plant": "entity_1", "asset": "entity_2"}

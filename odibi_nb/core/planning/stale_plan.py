@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from odibi_nb.core.model.rich_display import RichDisplay
-from odibi_nb.core.planning.freshness import Freshness, State, recorded
+from odibi_nb.core.planning.freshness import recorded
 from odibi_nb.core.planning.plan import nothing_ran
+from odibi_nb.core.planning.row_freshness import Freshness, State
 from odibi_nb.core.text.counts import counted
 
 if TYPE_CHECKING:

@@ -66,8 +66,8 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.model.attempt_facts import AttemptFacts
     from odibi_nb.core.model.results import TransformationResult
-    from odibi_nb.core.planning.freshness import Freshness
     from odibi_nb.core.planning.plan import PlannedRow, RunPlan
+    from odibi_nb.core.planning.row_freshness import Freshness
     from odibi_nb.core.running.context import ExecutionContext
     from odibi_nb.core.running.event_bus import EventBus
     from odibi_nb.core.running.messages import Message

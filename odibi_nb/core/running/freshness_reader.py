@@ -10,14 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from odibi_nb.core.model.tables import TableName
-from odibi_nb.core.planning.freshness import (
-    Facts,
-    Freshness,
-    config_of,
-    judge,
-    judge_rows,
-    recorded,
-)
+from odibi_nb.core.planning.freshness import Facts, config_of, judge, judge_rows, recorded
 from odibi_nb.core.text.redaction import REDACTED, redact_text
 
 if TYPE_CHECKING:
@@ -28,6 +21,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.functions.code_store import CodeStore
     from odibi_nb.core.model.provenance import FileRead, TableCommit, TableVersion
     from odibi_nb.core.planning.plan import PlannedRow
+    from odibi_nb.core.planning.row_freshness import Freshness
     from odibi_nb.core.protocols import TableEngine
     from odibi_nb.core.runlog.past_attempts import PastOfRows
 

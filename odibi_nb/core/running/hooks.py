@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.events import EventType
-from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.json import own_copy
 from odibi_nb.core.text.object_text import safe_repr
 from odibi_nb.core.text.redaction import error_text
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from odibi_nb.core.protocols import Hook
-    from odibi_nb.core.running.context import ExecutionContext
 
 ANY_EVENT = "*"
 EVENTS = tuple(event.value for event in EventType)
@@ -94,20 +92,20 @@ class HookManager:
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
-        self._context: ExecutionContext | None = None
+        self._facts: Callable[[], Mapping[str, Any]] | None = None
         self._later: Callable[[str, dict[str, Any]], None] | None = None
 
     def bound_to(
-        self, context: ExecutionContext, later: Callable[[str, dict[str, Any]], None]
+        self, facts: Callable[[], Mapping[str, Any]], later: Callable[[str, dict[str, Any]], None]
     ) -> HookManager:
-        """Return the same listeners for the function that gets *context*. It may emit on any thread.
+        """Return the same listeners for a transformation's function. It may emit on any thread.
 
         Args:
-            context: supplies the facts that complete the payloads.
+            facts: returns the facts that complete the payloads.
             later: takes an event's name and payload, for delivery on the run's own thread.
         """
         bound = copy.copy(self)  # keeps a user's subclass, and shares the list of listeners
-        bound._context, bound._later = context, later  # noqa: SLF001  one of our own
+        bound._facts, bound._later = facts, later  # noqa: SLF001  one of our own
         return bound
 
     def register(self, event: str, fn: Any, filters: Mapping[str, Any] | None = None) -> Any:
@@ -199,12 +197,12 @@ class HookManager:
             problems.append("'*' means all events: emit one of them, or one of your own")
         if problems:
             raise HookError("hooks.emit", problems)
-        if self._context is None or self._later is None:
+        if self._facts is None or self._later is None:
             self._deliver(name, given, on_error)
             return
         if hint := _hint(name):
             warnings.warn(hint, stacklevel=2)
-        self._later(name, {"event": name, **_facts(self._context), **own_copy(given)})
+        self._later(name, {"event": name, **self._facts(), **own_copy(given)})
 
     def _deliver(
         self,
@@ -247,22 +245,6 @@ def _hint(name: str) -> str:
         return ""
     close = difflib.get_close_matches(name.casefold(), EVENTS, n=1, cutoff=CLOSE)
     return f"no run emits {name!r} (did you mean {close[0]!r}?)" if close else ""
-
-
-def _facts(context: ExecutionContext) -> dict[str, Any]:
-    """Return the facts of the emitting transformation, for a payload."""
-    return {
-        "run_id": context.run_id,
-        "project": context.project,
-        "env": context.env,
-        "layer": context.extras.get("layer"),
-        "engine": context.engine.value,
-        "timestamp": utc_now(),
-        "transformation_id": context.transformation_id,
-        "plant": context.extras.get("plant"),
-        "asset": context.extras.get("asset"),
-        "attempt": context.attempt,
-    }
 
 
 def _log(listener: Listener, exc: BaseException) -> None:

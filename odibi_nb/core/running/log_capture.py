@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from odibi_nb.core.process.process_state import LoggingState
-    from odibi_nb.core.running.capture import CapturedLog
 
 
 _PLACES = {
@@ -28,6 +27,22 @@ _PLACES = {
 """Replaced methods, and one property, to their classes."""
 
 
+class RowLog(Protocol):
+    """A log that takes records.
+
+    Attributes:
+        levels: the levels that the row itself has set: ``root`` and ``disable``.
+    """
+
+    levels: dict[str, int]
+
+    def write(self, text: str) -> None:
+        """Add *text*."""
+
+    def takes(self, stream: Any) -> bool:
+        """Return True if text that is written to *stream* gets into a log."""
+
+
 class LogCapture:
     """The replaced methods of `logging`.
 
@@ -36,7 +51,7 @@ class LogCapture:
         own: the package's logger of transformations. If it is disabled, ``dictConfig`` has disabled all.
     """
 
-    def __init__(self, find_log: Callable[[], CapturedLog | None], own: logging.Logger) -> None:
+    def __init__(self, find_log: Callable[[], RowLog | None], own: logging.Logger) -> None:
         self._find_log = find_log
         self._own = own
         self._before: LoggingState | None = None
@@ -98,7 +113,7 @@ class LogCapture:
             "disable": property(plain_disable.fget, disable),
         }
 
-    def _hears(self, logger: logging.Logger, level: int, log: CapturedLog) -> bool:
+    def _hears(self, logger: logging.Logger, level: int, log: RowLog) -> bool:
         """Return True if *logger* would be enabled for *level* without the settings of other rows."""
         before = self._before
         if before is None:
@@ -116,9 +131,7 @@ class LogCapture:
             return level >= log.levels.get("root", before.level)
         return level >= at.level
 
-    def _captured(
-        self, logger: logging.Logger, record: logging.LogRecord, log: CapturedLog
-    ) -> bool:
+    def _captured(self, logger: logging.Logger, record: logging.LogRecord, log: RowLog) -> bool:
         """Add *record* to *log*. Return True if there are handlers for it, too."""
         handlers, at = [], logger
         while True:

@@ -16,8 +16,8 @@ from odibi_nb.core.model.readable_places import Reach, allowed_places
 from odibi_nb.core.model.reserved_places import reserved_in
 from odibi_nb.core.model.transformation import enabled_from, parse_columns, row_columns
 from odibi_nb.core.planning.freshness import writers_of
+from odibi_nb.core.planning.make_plan import make_plan, no_rows_message
 from odibi_nb.core.planning.plan import PlanRequest
-from odibi_nb.core.planning.planner import make_plan, no_rows_message
 from odibi_nb.core.planning.stale_plan import stale_part
 from odibi_nb.core.runlog.history import RunChain, expected_seconds, run_chain
 from odibi_nb.core.runlog.past_attempts import past_of_rows
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from odibi_nb.core.functions.code_hash import CodeReader
     from odibi_nb.core.functions.registry import ProjectModules
     from odibi_nb.core.model.transformation import Transformation
-    from odibi_nb.core.planning.freshness import Freshness
     from odibi_nb.core.planning.plan import PlannedRow, RunPlan
+    from odibi_nb.core.planning.row_freshness import Freshness
     from odibi_nb.core.protocols import BaseLogSink, Place, RegistrySource, Row, TableEngine
     from odibi_nb.core.runlog.retry_run import Repair
 

@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.model.options import RunOptions
     from odibi_nb.core.model.results import TransformationResult
-    from odibi_nb.core.planning.freshness import Freshness
     from odibi_nb.core.planning.plan import PlannedRow, RunPlan
+    from odibi_nb.core.planning.row_freshness import Freshness
     from odibi_nb.core.protocols import Adapters, BaseLogSink, Place, TableEngine, View
     from odibi_nb.core.runlog.run_lease import RunLease
     from odibi_nb.core.runlog.run_lock import RunLock
@@ -417,7 +417,7 @@ class RunExecution:
             attempt=attempt,
             repairs=tuple(self.options.repairs),
         )
-        context.hooks = self.prepared.hooks.bound_to(context, self._emit_later)
+        context.hooks = self.prepared.hooks.bound_to(context.event_facts, self._emit_later)
         context.control.fence = self.lock.check
         return context
 

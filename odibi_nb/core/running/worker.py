@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from odibi_nb.core.model.attempt_facts import AttemptFacts
     from odibi_nb.core.model.events import Status
     from odibi_nb.core.model.failure_place import FailurePlace
-    from odibi_nb.core.planning.freshness import Freshness
     from odibi_nb.core.planning.plan import PlannedRow
+    from odibi_nb.core.planning.row_freshness import Freshness
 
 MAX_TRACEBACK = 50_000
 MOST_NAMES = 5

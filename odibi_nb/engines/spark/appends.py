@@ -16,14 +16,14 @@ from urllib.parse import unquote
 from odibi_nb.engines.delta.appends import attempt_of, cannot_take_back, is_earlier, take_back
 from odibi_nb.engines.delta.log import commit_metadata, local_folder
 from odibi_nb.engines.optional_imports import reason
-from odibi_nb.engines.spark.session import SAIL
+from odibi_nb.engines.spark.connection import SAIL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from odibi_nb.core.protocols import WriteInfo
     from odibi_nb.engines.delta.appends import Appends
-    from odibi_nb.engines.spark.writes import DeltaTarget
+    from odibi_nb.engines.spark.delta_target import DeltaTarget
 
 _REPLACED = ("CREATE OR REPLACE TABLE", "REPLACE TABLE", "TRUNCATE")
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from odibi_nb.core.functions.sibling_modules import INSTALLED, loaded_from, origin_of
 from odibi_nb.core.process.compute import is_databricks
-from odibi_nb.engines.spark.session import CLASSIC, CONNECT
+from odibi_nb.engines.spark.connection import CLASSIC, CONNECT
 
 if TYPE_CHECKING:
-    from odibi_nb.engines.spark.session import Connection
+    from odibi_nb.engines.spark.connection import Connection
 
 
 def workers_lack_the_folder(connection: Connection) -> bool:

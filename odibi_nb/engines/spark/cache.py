@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.engines.spark import writes as spark_writes
+from odibi_nb.engines.spark.delta_target import DeltaTarget
 
 if TYPE_CHECKING:
-    from odibi_nb.engines.spark.session import Connection
+    from odibi_nb.engines.spark.connection import Connection
 
 _by_session: weakref.WeakKeyDictionary[Any, dict[str, _Kept]] = weakref.WeakKeyDictionary()
 
@@ -33,8 +34,8 @@ class _Kept:
     version: int | None
     stays: bool
 
-    def target(self, connection: Connection) -> spark_writes.DeltaTarget:
-        return spark_writes.DeltaTarget(connection, self.name, self.identifier, self.path)
+    def target(self, connection: Connection) -> DeltaTarget:
+        return DeltaTarget(connection, self.name, self.identifier, self.path)
 
 
 class SparkCache:
@@ -44,7 +45,7 @@ class SparkCache:
         self._connection = connection
         self._kept = _by_session.setdefault(connection.spark, {})
 
-    def keep(self, target: spark_writes.DeltaTarget, *, stays: bool) -> None:
+    def keep(self, target: DeltaTarget, *, stays: bool) -> None:
         """Cache a table until a write to it; unless it *stays*, at most until `end_run`."""
         self.forget(target.key)
         version = spark_writes.version_of(target)

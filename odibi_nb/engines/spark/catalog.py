@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.model.tables import DEFAULT_SCHEMA, TableName, redact_url
 from odibi_nb.core.text.sql_text import backticked, spark_literal
 from odibi_nb.engines.lake import CatalogLake
-from odibi_nb.engines.spark.session import CLASSIC, SAIL
+from odibi_nb.engines.spark.connection import CLASSIC, SAIL
 from odibi_nb.errors import EngineError
 from odibi_nb.storage.spark_names import SESSION_CATALOG, for_jvm, own_catalog
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from odibi_nb.engines.lake import Lake
-    from odibi_nb.engines.spark.session import Connection
+    from odibi_nb.engines.spark.connection import Connection
 
 ALL_AT_ONCE = 200
 """Highest number of tables to add at once; each takes milliseconds, so larger lakes add none."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from odibi_nb.core.protocols import WriteInfo
-    from odibi_nb.engines.spark.writes import DeltaTarget
+    from odibi_nb.engines.spark.delta_target import DeltaTarget
 
 
 def decided(target: DeltaTarget, log: Any, frame: Any, schema: Any) -> Any:

@@ -55,11 +55,13 @@ from odibi_nb.engines.spark.appends import without_earlier
 from odibi_nb.engines.spark.by_value import send_by_value, workers_lack_the_folder
 from odibi_nb.engines.spark.cache import SparkCache
 from odibi_nb.engines.spark.catalog import SparkCatalog, make_schema
+from odibi_nb.engines.spark.connection import SAIL
 from odibi_nb.engines.spark.content_hash import same_rows
+from odibi_nb.engines.spark.delta_target import DeltaTarget
 from odibi_nb.engines.spark.file_times import in_microseconds
 from odibi_nb.engines.spark.frames import is_spark, storable, to_spark, types_of
 from odibi_nb.engines.spark.jobs import ClassicJobs, ConnectJobs, attempt_scope
-from odibi_nb.engines.spark.session import SAIL, forget
+from odibi_nb.engines.spark.session import forget
 from odibi_nb.engines.spark.session_loss import why_lost
 from odibi_nb.errors import DataError, EngineNotAvailableError, OdibiError, TableNotFoundError
 from odibi_nb.storage import spark_names
@@ -80,7 +82,7 @@ if TYPE_CHECKING:
     from odibi_nb.engines.delta.unshared_files import VersionFiles
     from odibi_nb.engines.files.discovery import LocationOptions
     from odibi_nb.engines.lake import Lake
-    from odibi_nb.engines.spark.session import Connection
+    from odibi_nb.engines.spark.connection import Connection
     from odibi_nb.engines.spark.writes import Written
 
 MOST_BYTES_HERE = 4 * 2**30
@@ -223,9 +225,7 @@ class SparkEngine(
             raise DataError(f"{table}: cannot be read: {reason(exc)}") from exc
         return self._counted(frame, target)
 
-    def _counted(
-        self, frame: Any, target: spark_writes.DeltaTarget, version: int | None = None
-    ) -> Any:
+    def _counted(self, frame: Any, target: DeltaTarget, version: int | None = None) -> Any:
         rows = spark_writes.rows_in_table(target, version)
         if rows is not None:
             self._counts[frame] = rows
@@ -336,7 +336,7 @@ class SparkEngine(
         table_id = self._id_of(target, table)
         return TableVersion(table=table.key, version=number, table_id=table_id)
 
-    def _id_of(self, target: spark_writes.DeltaTarget, table: TableName) -> str:
+    def _id_of(self, target: DeltaTarget, table: TableName) -> str:
         # An outdated id can only make equal data look different.
         if table.key not in self._ids:
             self._ids[table.key] = spark_versions.id_of(target)
@@ -425,7 +425,7 @@ class SparkEngine(
         return written.rows
 
     @contextlib.contextmanager
-    def _changing(self, target: spark_writes.DeltaTarget) -> Iterator[None]:
+    def _changing(self, target: DeltaTarget) -> Iterator[None]:
         """Hold the table's write lock for the block, and then remove the table from the cache."""
         with write_lock(target.key):
             try:
@@ -434,7 +434,7 @@ class SparkEngine(
                 self.cached.forget(target.key)
 
     def _tell(
-        self, written: Written, target: spark_writes.DeltaTarget, table: TableName, request: Request
+        self, written: Written, target: DeltaTarget, table: TableName, request: Request
     ) -> None:
         """Report the version of its commit to the attempt."""
         table_id = ""
@@ -709,7 +709,7 @@ class SparkEngine(
             # Add the tables that pandas rows and the run log have created since.
             self._show_all(self._catalog)
 
-    def _target(self, table: TableName) -> spark_writes.DeltaTarget:
+    def _target(self, table: TableName) -> DeltaTarget:
         connection = self.connection
         if isinstance(self._lake, CatalogLake):
             identifier, path = identifier_of(table, self._home), None
@@ -717,11 +717,9 @@ class SparkEngine(
             path = self._lake.uri(table)
             check_path(path)
             identifier = identifier_at(path, self._own)
-        return spark_writes.DeltaTarget(
-            connection, str(table), identifier, path, self._storage_options
-        )
+        return DeltaTarget(connection, str(table), identifier, path, self._storage_options)
 
-    def _schema(self, target: spark_writes.DeltaTarget, table: TableName) -> Any:
+    def _schema(self, target: DeltaTarget, table: TableName) -> Any:
         """Return the table's schema, or None if it does not exist."""
         if self._lake.has(table) is False:
             return None

@@ -7,12 +7,12 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.engines.spark.session import CLASSIC, SAIL
+from odibi_nb.engines.spark.connection import CLASSIC, SAIL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from odibi_nb.engines.spark.session import Connection
+    from odibi_nb.engines.spark.connection import Connection
 
 _SETTING = "spark.sql.parquet.outputTimestampType"
 """The session's setting; a single write has no option for it.

@@ -16,15 +16,15 @@ from odibi_nb.engines.pandas import files as pandas_files
 from odibi_nb.engines.pandas.convert import parse_types
 from odibi_nb.engines.pandas.frames import to_arrow
 from odibi_nb.engines.spark import text_columns
+from odibi_nb.engines.spark.connection import SAIL
 from odibi_nb.engines.spark.frames import to_spark, types_of
-from odibi_nb.engines.spark.session import SAIL
 from odibi_nb.errors import DataError, did_you_mean
 from odibi_nb.storage.spark_names import for_jvm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from odibi_nb.engines.spark.session import Connection
+    from odibi_nb.engines.spark.connection import Connection
 
 _ALIASES = {
     "delimiter": "sep",

@@ -17,10 +17,10 @@ from odibi_nb.engines import output_rules, table_compare
 from odibi_nb.engines.delta.details import COMMITS_LOOKED_AT, last_write
 from odibi_nb.engines.optional_imports import reason
 from odibi_nb.engines.spark import writes as spark_writes
+from odibi_nb.engines.spark.connection import SAIL
 from odibi_nb.engines.spark.dialect import SparkDialect
 from odibi_nb.engines.spark.empty_columns import decided
 from odibi_nb.engines.spark.frames import fit, storable, types_of, with_missing
-from odibi_nb.engines.spark.session import SAIL
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from odibi_nb.core.model.table_change import TableChange
     from odibi_nb.core.model.transformation import Output
     from odibi_nb.core.protocols import Portion
-    from odibi_nb.engines.spark.session import Connection
-    from odibi_nb.engines.spark.writes import DeltaTarget
+    from odibi_nb.engines.spark.connection import Connection
+    from odibi_nb.engines.spark.delta_target import DeltaTarget
 
 MAX_EXACT = 200_000
 """Highest number of rows for which distinct values are counted, which shuffles every column."""

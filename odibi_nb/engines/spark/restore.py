@@ -18,14 +18,14 @@ from odibi_nb.engines.delta.appends import metadata
 from odibi_nb.engines.delta.log import commit_metadata, restored_version
 from odibi_nb.engines.delta.restore import APPEND_ONLY, changed_since, restored
 from odibi_nb.engines.optional_imports import reason
-from odibi_nb.engines.spark.session import CLASSIC, SAIL
+from odibi_nb.engines.spark.connection import CLASSIC, SAIL
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from odibi_nb.core.protocols import WriteInfo
-    from odibi_nb.engines.spark.writes import DeltaTarget
+    from odibi_nb.engines.spark.delta_target import DeltaTarget
 
 SAIL_CANNOT = "Sail cannot restore it: choose another Spark for the environment, or --engine pandas"
 _USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"

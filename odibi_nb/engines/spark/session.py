@@ -15,7 +15,7 @@ import os
 import sys
 import threading
 import weakref
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.tables import redact_url
@@ -30,6 +30,7 @@ from odibi_nb.engines.spark.connect import (
     sail_url,
     stop_sail,
 )
+from odibi_nb.engines.spark.connection import CLASSIC, CONNECT, SAIL, Connection
 from odibi_nb.engines.spark.databricks_connect import (
     DATABRICKS,
     OPTIONS,
@@ -46,35 +47,12 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.protocols import Place
 
-CLASSIC, CONNECT, SAIL = "classic", "connect", "sail"
 _SUBMITTED = ("PYSPARK_GATEWAY_PORT", "SPARK_REMOTE")
 _lock = threading.RLock()
 _own: dict[tuple[Any, ...], Connection] = {}
 _lost: weakref.WeakSet[Any] = weakref.WeakSet()
 _kinds: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 """Sessions of others, and what answers behind them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """A Spark session, its kind and its origin.
-
-    Attributes:
-        spark: the session.
-        kind: ``classic``, ``connect`` or ``sail``.
-        own: True if this package opened the session; its catalog has only our tables then.
-        why: the session's origin, for messages.
-    """
-
-    spark: Any
-    kind: str
-    own: bool
-    why: str
-
-    @property
-    def is_connect(self) -> bool:
-        """True if the session has no JVM that Python can reach."""
-        return self.kind != CLASSIC
 
 
 def connect(place: Place) -> Connection:

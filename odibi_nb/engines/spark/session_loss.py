@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from odibi_nb.engines.spark.session import Connection
+    from odibi_nb.engines.spark.connection import Connection
 
 _GONE_ON_SERVER = re.compile(
     r"NO_ACTIVE_SESSION|No active Spark session|SESSION_NOT_FOUND|SESSION_CLOSED|SESSION_CHANGED|"

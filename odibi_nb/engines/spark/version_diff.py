@@ -22,7 +22,7 @@ from odibi_nb.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from odibi_nb.engines.spark.session import Connection
+    from odibi_nb.engines.spark.connection import Connection
 
 
 def diff(

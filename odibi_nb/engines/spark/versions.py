@@ -11,13 +11,13 @@ from odibi_nb.core.model.provenance import TableCommit, TableVersion
 from odibi_nb.engines.delta.log import commit_metadata
 from odibi_nb.engines.delta.versions import author_of
 from odibi_nb.engines.optional_imports import reason
-from odibi_nb.engines.spark.session import SAIL
+from odibi_nb.engines.spark.connection import SAIL
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from odibi_nb.engines.spark.writes import DeltaTarget
+    from odibi_nb.engines.spark.delta_target import DeltaTarget
 
 _UPKEEP = frozenset({"OPTIMIZE", "VACUUM START", "VACUUM END"})
 """Operations that change no data. Every other one counts as a change, also one that is unknown."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from email.message import EmailMessage
 
     from odibi_nb.core.model.notification import Channel
-    from odibi_nb.listeners.notify.sending import Letter
+    from odibi_nb.listeners.notify.letter import Letter
 
 _SLACK_TEXT = 2_900
 """Slack refuses a block of text with more than 3,000 characters."""

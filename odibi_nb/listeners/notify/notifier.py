@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.events import EventType, Status
 from odibi_nb.core.runlog.recovery import died
+from odibi_nb.listeners.notify.letter import Letter
 from odibi_nb.listeners.notify.notice import NoticeWriter
 from odibi_nb.listeners.notify.outbox import Outbox
-from odibi_nb.listeners.notify.sending import Letter, NotSentError, send
+from odibi_nb.listeners.notify.sending import NotSentError, send
 from odibi_nb.listeners.notify.worker import ChannelWorker
 
 if TYPE_CHECKING:

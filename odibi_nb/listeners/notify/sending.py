@@ -10,7 +10,6 @@ import base64
 import http.client
 import socket
 import ssl
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from odibi_nb.core.model.notification import Channel
-    from odibi_nb.listeners.notify.notice import Notice
+    from odibi_nb.listeners.notify.letter import Letter
 
 TIMEOUT_SECONDS = 10.0
 """Time limit of each step with the receiver: connect, send, wait for an answer."""
@@ -52,22 +51,6 @@ class NotSentError(Exception):
 
 class TakenByAnotherError(Exception):
     """Another process is sending the message."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
-    """A message as it is sent.
-
-    Attributes:
-        key: the same whenever the message is sent, so that a receiver can recognise a repetition.
-        held: number of messages that were held back since the last one.
-        repeated: True if the receiver may have it already.
-    """
-
-    notice: Notice
-    key: str
-    held: int = 0
-    repeated: bool = False
 
 
 def send(channel: Channel, letter: Letter, claim: Callable[[], bool]) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.redaction import error_text
 from odibi_nb.listeners.notify import outbox as outboxes
-from odibi_nb.listeners.notify.sending import Letter, NotSentError, TakenByAnotherError, send
+from odibi_nb.listeners.notify.letter import Letter
+from odibi_nb.listeners.notify.sending import NotSentError, TakenByAnotherError, send
 
 if TYPE_CHECKING:
     from odibi_nb.core.model.notification import Channel

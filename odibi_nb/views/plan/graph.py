@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from odibi_nb.core.planning.plan import PlannedRow, RunPlan
-    from odibi_nb.views.run.state import RowState
+    from odibi_nb.views.run.row_state import RowState
 
 MAX_NODES = 150
 """Largest number of rows that are drawn one by one. Larger plans are drawn as layers, to be readable."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.planning.forecast import Span
     from odibi_nb.core.planning.plan import RunPlan
-    from odibi_nb.views.run.state import RowState
+    from odibi_nb.views.run.row_state import RowState
 
 _OPEN = frozenset({WAITING, RETRYING, Status.RUNNING.value})
 PACE_ROWS = 3

@@ -15,7 +15,8 @@ from odibi_nb.views.source_link import source_link
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from odibi_nb.views.run.state import RowState, RunSnapshot
+    from odibi_nb.views.run.row_state import RowState
+    from odibi_nb.views.run.state import RunSnapshot
 
 _FAILED = Status.FAILED.value
 RETRIED = frozenset({_FAILED, Status.ABANDONED.value, Status.SKIPPED.value, Status.CANCELLED.value})

@@ -7,11 +7,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from odibi_nb.core.model.events import Status
 from odibi_nb.views.run.lanes import MAX_LINES, Lanes
-from odibi_nb.views.run.state import AttemptState
+from odibi_nb.views.run.segment import Segment
 from odibi_nb.views.status_style import (
     BAR_STYLES,
     EXPECTED,
@@ -27,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from odibi_nb.views.run.eta import ExpectedRun
-    from odibi_nb.views.run.state import RowState, RunSnapshot
+    from odibi_nb.views.run.row_state import AttemptState, RowState
+    from odibi_nb.views.run.state import RunSnapshot
 
 MAX_ERROR = 160
 MAX_CHECKS = 5
@@ -51,23 +50,6 @@ LEAST_QUEUE = 0.004
 """Shortest time in a queue that is drawn, as a fraction of the axis: a few pixels."""
 _UNENDED_WAIT = frozenset({RETRYING, Status.SKIPPED.value, Status.CANCELLED.value})
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
-
-
-class Segment(msgspec.Struct, frozen=True, gc=False):
-    """A bar: row number *row*, from *start* to *end* in seconds of the run.
-
-    *kind* is a key of `BAR_STYLES`. *bar* is the attempt, or None for waits, marks and the forecast. *open* is
-    True while the bar still grows. *sign* is drawn at the bar's end. *line* is the line of the chart.
-    """
-
-    row: int
-    kind: str
-    start: float
-    end: float
-    bar: AttemptState | None = None
-    open: bool = False
-    sign: str = ""
-    line: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from operator import is_not
 from typing import TYPE_CHECKING
 
 from odibi_nb.views.run.click_for_log import BAR
-from odibi_nb.views.run.gantt import Gantt, Segment, empty_gantt, note_starts, row_segments
+from odibi_nb.views.run.gantt import Gantt, empty_gantt, note_starts, row_segments
 from odibi_nb.views.run.gantt_svg import GanttDrawing
 from odibi_nb.views.run.lanes import MAX_LINES, Lanes
 from odibi_nb.views.status_style import QUEUED, RETRYING
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Sequence
 
-    from odibi_nb.views.run.state import RowState, RunSnapshot
+    from odibi_nb.views.run.row_state import RowState
+    from odibi_nb.views.run.segment import Segment
+    from odibi_nb.views.run.state import RunSnapshot
 
 FEW_BARS, MANY_BARS = 16, 128
 """Bars in one settled picture: few if each has a tooltip, many if they share a path."""

@@ -8,7 +8,7 @@ from odibi_nb.core.model.engine import Engine
 from odibi_nb.core.model.events import Status
 from odibi_nb.core.text.counts import counted
 from odibi_nb.views.escaping import escape
-from odibi_nb.views.run.gantt import BOTTOM, MAX_NAME, TOP, Gantt, Segment, cut_in_the_middle
+from odibi_nb.views.run.gantt import BOTTOM, MAX_NAME, TOP, Gantt, cut_in_the_middle
 from odibi_nb.views.status_style import (
     BAR_STYLES,
     EXPECTED,
@@ -23,6 +23,8 @@ from odibi_nb.views.status_style import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from odibi_nb.views.run.segment import Segment
 
 MAX_TOOLTIPS = 200
 """Largest number of rows with full tooltips in a saved figure. With more, tooltips have the id and errors."""

@@ -19,8 +19,9 @@ from msgspec.structs import replace as changed
 from odibi_nb.core.text.counts import counted
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import NO_FORMULAS
-from odibi_nb.views.run.gantt import BOTTOM, MAX_NAME, TOP, Gantt, Segment, cut_in_the_middle
+from odibi_nb.views.run.gantt import BOTTOM, MAX_NAME, TOP, Gantt, cut_in_the_middle
 from odibi_nb.views.run.page_files import script_of
+from odibi_nb.views.run.segment import Segment
 from odibi_nb.views.status_style import (
     BAR_STYLES,
     EXPECTED,

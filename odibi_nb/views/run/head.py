@@ -30,7 +30,8 @@ from odibi_nb.views.status_style import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from odibi_nb.views.run.state import RowState, RunSnapshot
+    from odibi_nb.views.run.row_state import RowState
+    from odibi_nb.views.run.state import RunSnapshot
     from odibi_nb.views.status_style import StatusStyle
 
 COUNTED = (

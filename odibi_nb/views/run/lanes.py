@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterable
 
-    from odibi_nb.views.run.gantt import Segment
-    from odibi_nb.views.run.state import RowState
+    from odibi_nb.views.run.row_state import RowState
+    from odibi_nb.views.run.segment import Segment
 
 MAX_LINES = 60
 """Largest number of rows that have a line each."""

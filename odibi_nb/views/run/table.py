@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from odibi_nb.core.model.results import RunResult, TransformationResult
-    from odibi_nb.views.run.state import RowState, RunSnapshot
+    from odibi_nb.views.run.row_state import RowState
+    from odibi_nb.views.run.state import RunSnapshot
 
 STATUSES = frozenset(STATUS_STYLES) | {WAITING}
 """Every status that a row can have."""

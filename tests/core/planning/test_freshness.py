@@ -11,18 +11,8 @@ from plans import planned
 
 from odibi_nb.core.model.provenance import FileRead, TableCommit, TableVersion
 from odibi_nb.core.model.transformation import Output
-from odibi_nb.core.planning.freshness import (
-    Facts,
-    Freshness,
-    Past,
-    Reason,
-    StaleCause,
-    State,
-    config_of,
-    judge,
-    judge_rows,
-    writers_of,
-)
+from odibi_nb.core.planning.freshness import Facts, Past, config_of, judge, judge_rows, writers_of
+from odibi_nb.core.planning.row_freshness import Freshness, Reason, StaleCause, State
 
 READ = {"table": "bronze.raw", "version": 5, "table_id": "r"}
 WROTE = {"table": "silver.clean", "mode": "overwrite", "version": 3, "table_id": "c"}

@@ -13,8 +13,8 @@ from thorough import examples
 
 from odibi_nb.core.functions.registry import REGISTRY
 from odibi_nb.core.model.manifest import ProjectManifest
+from odibi_nb.core.planning.make_plan import make_plan
 from odibi_nb.core.planning.plan import PlanRequest
-from odibi_nb.core.planning.planner import make_plan
 from odibi_nb.core.running.hooks import HookManager
 from odibi_nb.errors import MAX_HINTS, ConfigurationError, CycleError, ManifestError, PlanError
 from odibi_nb.views.plan.plan_html import plan_html

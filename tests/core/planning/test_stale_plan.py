@@ -8,7 +8,7 @@ import json
 import pytest
 from plans import planned
 
-from odibi_nb.core.planning.freshness import Freshness, Reason, StaleCause
+from odibi_nb.core.planning.row_freshness import Freshness, Reason, StaleCause
 from odibi_nb.core.planning.stale_plan import STATUS_COLUMNS, ProjectStatus
 
 END = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)

@@ -25,8 +25,8 @@ from odibi_nb.engines.pandas.on_spark import PandasOnSpark
 from odibi_nb.engines.spark import appends as spark_appends
 from odibi_nb.engines.spark import catalog as spark_catalog
 from odibi_nb.engines.spark import restore as spark_restore
+from odibi_nb.engines.spark.connection import SAIL, Connection
 from odibi_nb.engines.spark.engine import SparkEngine
-from odibi_nb.engines.spark.session import SAIL, Connection
 from odibi_nb.errors import DataError, EngineError
 from odibi_nb.wiring import catalog_of, lake_root, rights_to_write
 

@@ -22,8 +22,8 @@ from odibi_nb.core.model.transformation import Output
 from odibi_nb.engines.lake import CatalogLake
 from odibi_nb.engines.spark import catalog as spark_catalog
 from odibi_nb.engines.spark.connect import connected, is_sail
+from odibi_nb.engines.spark.connection import CONNECT, Connection
 from odibi_nb.engines.spark.engine import SparkEngine
-from odibi_nb.engines.spark.session import CONNECT, Connection
 from odibi_nb.errors import EngineError
 
 

@@ -19,8 +19,8 @@ from odibi_nb.core.running.failure_frames import failure_message
 from odibi_nb.engines.lake import CatalogLake
 from odibi_nb.engines.spark import session as spark_session
 from odibi_nb.engines.spark.connect import connected
+from odibi_nb.engines.spark.connection import CONNECT, Connection
 from odibi_nb.engines.spark.engine import SparkEngine
-from odibi_nb.engines.spark.session import CONNECT, Connection
 from odibi_nb.errors import OdibiError
 from odibi_nb.storage.row_table import Merge
 from odibi_nb.storage.spark_table import SparkRowTable

@@ -22,7 +22,7 @@ from odibi_nb.core.model.transformation import Output
 from odibi_nb.core.protocols import TableAt, WriteInfo
 from odibi_nb.engines.pandas.engine import PandasEngine
 from odibi_nb.engines.spark import version_diff as spark_diff
-from odibi_nb.engines.spark.session import Connection
+from odibi_nb.engines.spark.connection import Connection
 from odibi_nb.errors import DataError
 from odibi_nb.storage.spark_table import SparkRowTable
 

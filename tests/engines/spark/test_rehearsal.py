@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from odibi_nb.engines.spark.connection import CONNECT, Connection
 from odibi_nb.engines.spark.rehearsal import kept
-from odibi_nb.engines.spark.session import CONNECT, Connection
 
 CONNECTION = Connection(spark=None, kind=CONNECT, own=False, why="")
 

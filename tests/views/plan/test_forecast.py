@@ -14,8 +14,9 @@ from odibi_nb.views.plan.forecast import duration
 from odibi_nb.views.plan.plan_html import plan_html
 from odibi_nb.views.plan.plan_text import plan_text
 from odibi_nb.views.run.eta import Eta, rough
+from odibi_nb.views.run.row_state import RowState
 from odibi_nb.views.run.run_page import summary_text
-from odibi_nb.views.run.state import RowState, RunSnapshot, RunState
+from odibi_nb.views.run.state import RunSnapshot, RunState
 
 START = dt.datetime(2026, 1, 2, 12, tzinfo=dt.timezone.utc)
 

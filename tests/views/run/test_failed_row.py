@@ -7,7 +7,8 @@ import datetime as dt
 from odibi_nb.core.model.failure_place import FailurePlace
 from odibi_nb.views.next_steps import command
 from odibi_nb.views.run.failed_row import MAX_BUTTONS, failure_html, failure_text
-from odibi_nb.views.run.state import RowState, RunSnapshot
+from odibi_nb.views.run.row_state import RowState
+from odibi_nb.views.run.state import RunSnapshot
 from odibi_nb.views.run.table import table_html, table_parts
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)

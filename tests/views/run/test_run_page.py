@@ -15,8 +15,9 @@ from odibi_nb.core.running.hooks import HookManager
 from odibi_nb.views.plan.plan_html import plan_html
 from odibi_nb.views.records import Records
 from odibi_nb.views.run.bundles import HTML, MAX_FIGURE_ROWS, PLOTLY, run_bundles
+from odibi_nb.views.run.row_state import RowState
 from odibi_nb.views.run.run_page import chart_html, framed_summary_html, summary_text
-from odibi_nb.views.run.state import RowState, RunSnapshot, RunState, snapshot_of
+from odibi_nb.views.run.state import RunSnapshot, RunState, snapshot_of
 from odibi_nb.views.run.table import LIVE_ROWS, table_html
 
 EVIL = "<script>alert('x')</script>"
