@@ -24,7 +24,7 @@ from odibi_nb.core.text.redaction import redact
 from odibi_nb.core.text.toml import decode_toml
 from odibi_nb.errors import ConfigurationError, Hints, PlanError, Problem, did_you_mean
 from odibi_nb.sources.upsert import KEY, Edit, columns_twice
-from odibi_nb.views.html_parts import shortened
+from odibi_nb.views.html_parts import beginning_of
 from odibi_nb.views.inspect.registry_edit import RegistryEdit
 from odibi_nb.wiring import editable_registry
 
@@ -276,7 +276,7 @@ def edit_of(changes: Changes, where: str) -> RegistryEdit:
         updated=tuple(str(row_id(row)) for row, _ in changes.updates),
         deleted=tuple(str(row_id(row)) for row in changes.deletes),
         unchanged=len(changes.unchanged),
-        diff="\n".join(shortened(line, MAX_LINE) for line in diff[:MAX_DIFF]),
+        diff="\n".join(beginning_of(line, MAX_LINE) for line in diff[:MAX_DIFF]),
         cut=len(diff) > MAX_DIFF,
     )
 

@@ -95,7 +95,7 @@ def build_parser(prog: str = "odibi") -> CommandParser:
     _add_troubleshooting(commands)
     _add_editing(commands)
     doctor = _command(
-        commands, "doctor", "check settings, versions, registry and lake", "diagnosis:doctor"
+        commands, "doctor", "check settings, versions, registry and lake", "doctor:doctor"
     )
     _add_project(doctor)
     _add_engine(doctor)

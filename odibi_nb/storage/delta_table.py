@@ -69,14 +69,14 @@ class DeltaRowTable(RowTable):
 
     def select(self, columns: Columns | Choice, query: RowQuery = ALL_ROWS) -> list[Row]:
         with self._as_data_errors("read"):
-            return _rows_of(self._there(), columns, query)
+            return _rows_of(self._existing(), columns, query)
 
     def grouped(
         self, by: str, columns: Columns, equal: Mapping[str, Sequence[str]]
     ) -> list[tuple[str, list[list[Any]]]]:
         """Return lists from the database, because rows of Python objects take ten times as long."""
         with self._as_data_errors("read"):
-            table = self._there()
+            table = self._existing()
             types = _types_of(table)
             names = spelling((by, *(name for name, _ in columns)), types)
             query = RowQuery(equal=equal).spelled(types)
@@ -103,7 +103,7 @@ class DeltaRowTable(RowTable):
 
             for attempt in tries(lambda exc: isinstance(exc, CommitFailedError)):
                 with attempt:
-                    table = self._there()
+                    table = self._existing()
                     merge = decide(_rows_of(table, columns, ALL_ROWS))
                     if merge is not None:
                         _merge(table, merge.spelled(_types_of(table)).as_text())
@@ -145,7 +145,7 @@ class DeltaRowTable(RowTable):
         if table is not None:
             checkpoint(table, before)
 
-    def _there(self) -> Any:
+    def _existing(self) -> Any:
         table = self._open()
         if table is None:
             raise TableNotFoundError(self._shown or self._uri, "the table does not exist")

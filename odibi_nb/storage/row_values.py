@@ -1,4 +1,4 @@
-"""Convert records of the run log for a sink, and back."""
+"""Convert rows of the registry and the run log for a store, and back."""
 
 from __future__ import annotations
 

@@ -229,6 +229,19 @@ class SparkRowTable(RowTable):
             writer.saveAsTable(self._name)
 
     def _merge(self, decided: Merge, types: Mapping[str, str]) -> None:
+        """Write all changes of *decided* in one MERGE, or raise if a row is no longer as it was read.
+
+        Each row of the source has the values to write, and in ``odibi_before_*`` the values as they were read.
+        ``odibi_there`` is 1 if the row was read, and ``odibi_gone`` is 1 if it is to be deleted. For a table with
+        the key ``id`` and the column ``layer``, the statement is in short::
+
+            MERGE INTO t USING s ON t.id <=> s.id
+            WHEN MATCHED AND s.odibi_gone = 1 AND <t is as it was read> THEN DELETE
+            WHEN MATCHED THEN UPDATE SET t.layer = <s.layer, or raise_error if t is not as it was read>
+            WHEN NOT MATCHED THEN INSERT (id, layer) VALUES (<s.id, or raise_error if it was there>, s.layer)
+
+        An error inside the statement is the only way to commit nothing.
+        """
         spark, view = self._session(), f"odibi_{uuid.uuid4().hex}"
         merge = decided.spelled(types).as_text()
         same = " AND ".join(f"t.{backticked(key)} <=> s.{backticked(key)}" for key in merge.keys)

@@ -32,8 +32,8 @@ _FONT = "font-family:var(--jp-code-font-family,monospace)"
 
 
 def first_of(items: Sequence[str], most: int = MAX_ITEMS) -> list[str]:
-    """Return the first *most* of *items*, each shortened, and a line that counts the others."""
-    return [*map(shortened, limited(items, most))]
+    """Return the first *most* of *items*, each beginning_of, and a line that counts the others."""
+    return [*map(beginning_of, limited(items, most))]
 
 
 def limited(items: Sequence[str], most: int) -> list[str]:
@@ -42,7 +42,7 @@ def limited(items: Sequence[str], most: int) -> list[str]:
     return [*items[:most], *([f"… and {more:,} more"] if more > 0 else [])]
 
 
-def shortened(text: str, most: int = MAX_TEXT) -> str:
+def beginning_of(text: str, most: int = MAX_TEXT) -> str:
     """Return *text*, or its beginning and its length if it has more than *most* characters."""
     return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from odibi_nb.views.escaping import escape
-from odibi_nb.views.html_parts import MAX_RECORDS, shortened, signed, table, table_row
+from odibi_nb.views.html_parts import MAX_RECORDS, beginning_of, signed, table, table_row
 from odibi_nb.views.status_style import RUN_STYLES, STATUS_STYLES
 
 MAX_WIDTH = 60
@@ -80,7 +80,7 @@ class Records(Sequence[dict[str, Any]]):
 
 def _cell_html(column: str, value: Any) -> str:
     """Return a value as HTML. A status has its sign and colour."""
-    text = escape(shortened(cell_text(value)))
+    text = escape(beginning_of(cell_text(value)))
     style = _STATUSES.get(value) if column.startswith("status") and isinstance(value, str) else None
     return text if style is None else signed(style, text)
 

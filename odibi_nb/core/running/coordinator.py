@@ -4,7 +4,7 @@ State
 =====
 
 Only the coordinator, the thread that called `TransformationRunner.run`, holds state. Workers and other
-threads put messages on its inbox (see `messages`). So one thread calls listeners, run log and views, in
+threads put messages on its inbox (see `inbox`). So one thread calls listeners, run log and views, in
 order.
 
 ``_schedule``   rows that may start now, and rows that must wait for others
@@ -16,7 +16,9 @@ order.
 ``results``     {id: TransformationResult}: the rows that ended
 ``layers``      layers that have begun
 ``given_up``    attempts that ended for the run, but whose threads still run
-``cancel_level``  number of requests to end the run, 0 to 3
+``cancel_level``  number of requests to end the run, 0 to 3; ``_cancel_reason`` for the rows that it ends
+``_stop_reason``  why no more rows start after a failure; "" while they may
+``_deadline``   time at which the whole run has run too long; ``_next_poll`` time of the next look for requests
 ``_over``       the run waits for nothing more; ``_ended`` the run has its results
 
 The states of a row::
@@ -26,7 +28,7 @@ The states of a row::
                   └─ waiting ◄┘   a failed attempt that is tried again
 
 If an upstream row did not succeed, a released row is SKIPPED at once. A gate separates two layers. It
-opens when all rows of the first layer have ended. ``schedule="graph"`` has no gates.
+opens when all rows of the first layer have ended. With ``schedule="graph"`` no row waits for a layer's gate.
 """
 
 from __future__ import annotations
@@ -46,8 +48,7 @@ from odibi_nb.core.model.check_result import BREACHES
 from odibi_nb.core.model.events import DONE, EventType, Status
 from odibi_nb.core.planning.schedule import Gate, Schedule
 from odibi_nb.core.running.capture import CapturedLog
-from odibi_nb.core.running.layer_events import LayerEvents
-from odibi_nb.core.running.messages import (
+from odibi_nb.core.running.inbox import (
     CancelRequested,
     EventEmitted,
     LayerFinished,
@@ -56,6 +57,7 @@ from odibi_nb.core.running.messages import (
     Said,
     Warned,
 )
+from odibi_nb.core.running.layer_events import LayerEvents
 from odibi_nb.core.running.worker import Attempt, AttemptEnded, WorkerPool, run_attempt
 from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.redaction import error_text
@@ -70,7 +72,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.planning.row_freshness import Freshness
     from odibi_nb.core.running.context import ExecutionContext
     from odibi_nb.core.running.event_bus import EventBus
-    from odibi_nb.core.running.messages import Message
+    from odibi_nb.core.running.inbox import Message
 
 TICK_SECONDS = 0.25
 SLOWEST_POLL_SECONDS = 5.0
@@ -236,10 +238,11 @@ class TransformationRunner:
                 if isinstance(node, Gate):
                     self._reach(node)
                 else:
-                    self._released(self.plan.rows[node])
+                    self._queue_or_end(self.plan.rows[node])
         self._releasing = False
 
-    def _released(self, row: PlannedRow) -> None:
+    def _queue_or_end(self, row: PlannedRow) -> None:
+        """Queue a row that waits for nothing more, or end it at once, because it must not start."""
         if row.id in self.results:
             return  # three cancels before the run began have ended the row
         for other in row.upstream:
@@ -341,6 +344,7 @@ class TransformationRunner:
         self._pool.submit(work)
 
     def _open(self, gate: Gate) -> None:
+        """Publish the end of the layer before *gate*, and release the rows behind it."""
         if gate.part is None:
             self.layers.end(gate.layer, self.results)
         self._schedule.done(gate)
@@ -431,10 +435,12 @@ class TransformationRunner:
         self._pass_on(row)
 
     def _leave(self, attempt: Attempt) -> None:
+        """Note that *attempt* does not run any more, for this run."""
         del self._running[attempt.row.id]
         self._running_in[attempt.row.layer] -= 1
 
     def _pass_on(self, row: PlannedRow) -> None:
+        """Release the rows that have waited for *row*, which has ended."""
         if not self._over:
             self._schedule.done(row.id)
             self._release()

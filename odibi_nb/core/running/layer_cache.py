@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.model.tables import TableName
-from odibi_nb.core.running.messages import Said, Warned
+from odibi_nb.core.running.inbox import Said, Warned
 from odibi_nb.core.text.redaction import error_message
 
 if TYPE_CHECKING:

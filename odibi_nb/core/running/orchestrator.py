@@ -233,6 +233,8 @@ class Orchestrator:
             raise PlanError(str(self.manifest.path), ["the manifest has no layer except Bronze"])
         return self.run(**{**options, "target_layers": layers})
 
+    # -- plans -------------------------------------------------------------------------------------
+
     def plan(self, **options: Any) -> RunPlan:
         """Return the plan that `run` would execute with the same options. Writes nothing.
 
@@ -263,6 +265,8 @@ class Orchestrator:
                 not raised.
         """
         return self._planner.plan(RunOptions(), change=change)
+
+    # -- runs and retries --------------------------------------------------------------------------
 
     def run(self, *, repo_path: str | None = None, **options: Any) -> RunResult:
         """Run the project with *options*, the fields of `RunOptions`.
@@ -391,6 +395,8 @@ class Orchestrator:
         options = replace(options, overrides=overrides)
         return self._prepare(plan, options, repair)
 
+    # -- rollbacks ---------------------------------------------------------------------------------
+
     def rollback_plan(
         self,
         run_id: str = LAST,
@@ -485,6 +491,8 @@ class Orchestrator:
             if row is not None
         }
 
+    # -- recovery and cancel -----------------------------------------------------------------------
+
     def _recovery(self) -> RunRecovery:
         return RunRecovery(
             place=self.place(),
@@ -504,6 +512,8 @@ class Orchestrator:
         if cancel is not None:
             cancel(transformation_id)
         return cancel is not None
+
+    # -- the lock around a run ---------------------------------------------------------------------
 
     def _exclusively(
         self, chosen: RunOptions, decide: Callable[[], PreparedRun | RunResult]
@@ -628,7 +638,7 @@ class Orchestrator:
         except Exception:  # noqa: BLE001  the journals have numbers, too
             return 0
 
-    # -- planning ------------------------------------------------------------------------------
+    # -- the project's place, log and options ---------------------------------------------------
 
     def place(self) -> Place:
         """Return the place of this project, for adapters."""

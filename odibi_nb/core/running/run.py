@@ -28,9 +28,9 @@ from odibi_nb.core.running.atomic import TakenBack, take_back_run
 from odibi_nb.core.running.context import ExecutionContext, transformation_logger
 from odibi_nb.core.running.coordinator import ABANDON, TransformationRunner
 from odibi_nb.core.running.event_bus import EventBus
+from odibi_nb.core.running.inbox import EventEmitted, LogFlushed
 from odibi_nb.core.running.kept_failures import FAILURES
 from odibi_nb.core.running.layer_cache import LayerCache
-from odibi_nb.core.running.messages import EventEmitted, LogFlushed
 from odibi_nb.core.running.plugins import find_plugins
 from odibi_nb.core.running.run_folders import Presence
 from odibi_nb.core.text.clock import utc_now
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.runlog.run_lease import RunLease
     from odibi_nb.core.runlog.run_lock import RunLock
     from odibi_nb.core.running.hooks import HookManager
-    from odibi_nb.core.running.messages import Message
+    from odibi_nb.core.running.inbox import Message
 
 SHOWN_NAMES = 5
 VERSIONED = ("pandas", "pyarrow", "deltalake", "duckdb", "sqlalchemy", "pyspark")

@@ -192,6 +192,16 @@ def _engine_scope(attempt: Attempt) -> AbstractContextManager[None]:
 
 
 def _call(attempt: Attempt) -> None:
+    """Call the row's function and write what it returns, in this order.
+
+    1. Take back what earlier attempts of the row have appended.
+    2. Note the versions of its outputs.
+    3. Call the function, and write its return value to the outputs.
+    4. Record the function's own writes, even if it has failed.
+    5. Refuse a success that has not written all outputs; then judge the written tables.
+
+    Whatever the function raises leaves this function, and so does each refusal.
+    """
     row, context = attempt.row, attempt.context
     transformation = row.transformation
     available = {

@@ -26,7 +26,15 @@ LOCKED_SECONDS = 0.2
 
 
 class ChannelWorker:
-    """Sender of the messages in *outbox*, in the background and until `finish`."""
+    """Sender of the messages in *outbox*, in the background and until `finish`.
+
+    ``_wake``      set by any thread: the sender looks into the outbox
+    ``_idle``      set by the sender: it has nothing to do
+    ``_ended``     set by `finish`: no more messages will come, so the sender does not wait for others to gather
+    ``_closing``   set by `finish` after its deadline: the sender stops now
+    ``_passes``, ``_failures``, ``_problem``, ``_gave_up``   the sender's own: looks into the outbox, failures in a
+    row, the last of them as text, and whether it sends nothing more until the next start
+    """
 
     def __init__(self, outbox: Outbox, channel: Channel) -> None:
         self._outbox, self._channel = outbox, channel
@@ -97,12 +105,12 @@ class ChannelWorker:
                     if pause:
                         self._problem = self._problem or "the receiver asked to wait"
                     else:
-                        pause = self._one(message)
+                        pause = self._send_or_hold(message)
                     if pause or self._gave_up:
                         return pause or None
         return None
 
-    def _one(self, message: Message) -> float:
+    def _send_or_hold(self, message: Message) -> float:
         """Send one message, or hold it back. Return the seconds until the next attempt."""
         if time.time() - message.notice.time > outboxes.MOST_AGE:
             self._outbox.move(message, outboxes.SENT)

@@ -8,7 +8,7 @@ from odibi_nb.core.model.manifest import LayerConfig
 from odibi_nb.core.text.json import as_json
 from odibi_nb.core.text.redaction import redact, redact_text
 from odibi_nb.views.escaping import escape
-from odibi_nb.views.html_parts import MAX_RECORDS, block, listed, shortened, table, table_row
+from odibi_nb.views.html_parts import MAX_RECORDS, beginning_of, block, listed, table, table_row
 from odibi_nb.views.status_style import STATUS_STYLES
 
 if TYPE_CHECKING:
@@ -38,8 +38,10 @@ def manifest_html(manifest: ProjectManifest) -> str:
 def _head(manifest: ProjectManifest) -> str:
     facts = [f"version {manifest.version}"]
     facts += [f"owner {manifest.owner}"] if manifest.owner else []
-    facts += [shortened(", ".join(manifest.tags))] if manifest.tags else []
-    description = f"<br>{escape(shortened(manifest.description))}" if manifest.description else ""
+    facts += [beginning_of(", ".join(manifest.tags))] if manifest.tags else []
+    description = (
+        f"<br>{escape(beginning_of(manifest.description))}" if manifest.description else ""
+    )
     return (
         f"<p style='margin:4px 0'><b>{escape(manifest.project)}</b> · "
         f"{escape(' · '.join(facts))}{description}</p>"
@@ -104,7 +106,7 @@ def _facts(manifest: ProjectManifest) -> list[str]:
         facts["parameters"] = as_json(redact(manifest.parameters))
     if manifest.path:
         facts["file"] = str(manifest.path)
-    return [f"{escape(name)}: {escape(shortened(value))}" for name, value in facts.items()]
+    return [f"{escape(name)}: {escape(beginning_of(value))}" for name, value in facts.items()]
 
 
 def _short(value: Any) -> str:
@@ -131,4 +133,4 @@ def _table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) 
 def _cell(text: str) -> str:
     if text.startswith("🔒"):
         return f"<b style='color:{STATUS_STYLES['FAILED'].colour}'>{escape(text)}</b>"
-    return escape(shortened(text))
+    return escape(beginning_of(text))

@@ -16,12 +16,12 @@ from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import (
     MAX_ITEMS,
     TEXT,
+    beginning_of,
     breakable,
     first_of,
     folded,
     listed,
     not_shown,
-    shortened,
     table,
     table_row,
 )
@@ -119,7 +119,7 @@ def _notes(plan: RunPlan) -> str:
     notices = first_of([f"⚠️ {text}" for text in plan.notices])
     items = [*map(escape, (*notices, *fresh_lines(plan), *step_lines(plan)))]
     if plan.selection:
-        items.append(f"selected: <code>{escape(shortened(plan.selection))}</code>")
+        items.append(f"selected: <code>{escape(beginning_of(plan.selection))}</code>")
     if plan.disabled:
         sign = STATUS_STYLES["SKIPPED"].sign
         names = some_of(plan.disabled, MAX_ITEMS)

@@ -8,11 +8,11 @@ from odibi_nb.core.planning.stale_plan import STATUS_COLUMNS
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import (
     MAX_RECORDS,
+    beginning_of,
     block,
     breakable,
     first_of,
     not_shown,
-    shortened,
     signed,
     table,
     table_row,
@@ -66,7 +66,7 @@ def _row(record: dict[str, Any]) -> str:
         breakable(record["transformation_id"]),
         breakable(record["layer"]),
         signed(FRESHNESS_STYLES[record["state"]], record["state"], "b"),
-        escape(shortened(record["why"])),
+        escape(beginning_of(record["why"])),
         f"{last:%Y-%m-%d %H:%M:%S}" if last else "",
         escape(record["run_id"] or ""),
         breakable(record["outputs"]),
