@@ -8,13 +8,11 @@ from __future__ import annotations
 import datetime as dt
 import os
 import warnings
-from pathlib import Path
 
 import pytest
 from spark_server import server_url
 
 from odibi_nb.core.model.manifest import EnvironmentConfig, ProjectManifest
-from odibi_nb.core.process.packages import version_of
 from odibi_nb.core.protocols import Place, Session
 from odibi_nb.engines.lake import Lake
 from odibi_nb.engines.spark import jvm as spark_jvm
@@ -23,9 +21,6 @@ from odibi_nb.engines.spark.engine import SparkEngine
 from odibi_nb.errors import EngineError
 
 UTC = dt.timezone.utc
-OPTIONS = "spark.driver.extraJavaOptions"
-CLASSES = Path.home() / ".cache" / "odibi_nb-tests" / f"spark-{version_of('pyspark')}.jsa"
-"""Loaded classes of Spark, which ``.ci/spark_classes.py`` writes: with them a JVM starts sooner."""
 QUICK = {
     "spark.master": "local[2]",
     "spark.default.parallelism": "1",
@@ -34,9 +29,8 @@ QUICK = {
     "spark.sql.adaptive.enabled": "false",
     # The tests end before a compiler's better code would pay. With one level of it the JVM keeps 48 MB
     # of code, which Spark and Delta fill: what is thrown out is interpreted.
-    OPTIONS: (
+    "spark.driver.extraJavaOptions": (
         "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m -XX:NewSize=256m"
-        + (f" -XX:SharedArchiveFile={CLASSES}" if CLASSES.exists() else "")
     ),
     # Without checksums of its log Delta starts 5 processes a commit (chmod, readlink) instead of 10.
     "spark.hadoop.fs.AbstractFileSystem.file.impl": "org.apache.hadoop.fs.local.RawLocalFs",
