@@ -189,6 +189,15 @@ def test_the_first_statement_of_a_notebook_loads_little(before, statement, ours)
     assert own == ours if ours else not {"odibi_nb.settings", "odibi_nb.project_orchestrator"} & own
 
 
+def test_the_current_context_needs_no_import_hook():
+    """A process that only asks for the context, such as Spark's workers, gets no other finder of modules."""
+    code = (
+        "import sys; before = [*sys.meta_path]; from odibi_nb import get_current_context as now; "
+        "now(); print(sys.meta_path == before)"
+    )
+    assert fresh(code).strip() == "True"
+
+
 def test_all_public_names_load_nothing_heavy():
     """Using every public name, the shell's parser and the settings loads no heavy library either."""
     code = (

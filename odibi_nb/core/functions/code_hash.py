@@ -309,7 +309,9 @@ class _Walk:
 
     def _uses(self, source: ModuleSource, unit: Unit) -> None:
         uses = unit.uses
-        if any(self._leaves_the_project(source, unit, chain) for chain in uses.given_context):
+        if any(
+            self._leaves_the_project(source, unit, chain) for chain in sorted(uses.given_context)
+        ):
             self.reads_parameters = True
         if uses.anything:
             self._anything()

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
+from odibi_nb.core.functions.current_context import CURRENT
 from odibi_nb.core.functions.registry import ANY_ENGINE, REGISTRY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
-CURRENT: ContextVar[Any] = ContextVar("odibi_nb_context", default=None)
-"""The `ExecutionContext` of the attempt that runs in the current thread or task; None outside of attempts."""
 
 
 @overload

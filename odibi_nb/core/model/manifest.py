@@ -14,7 +14,7 @@ from odibi_nb.core.model.notification import Channel, check_channels
 from odibi_nb.core.model.rich_display import RichDisplay
 from odibi_nb.core.text.bounded_files import MAX_MANIFEST, read_bounded
 from odibi_nb.core.text.json import decode_config
-from odibi_nb.core.text.redaction import shown
+from odibi_nb.core.text.redaction import redact, shown
 from odibi_nb.core.text.structs import decode_struct
 from odibi_nb.core.text.variables import expand_variables
 from odibi_nb.errors import ManifestError, Problem, did_you_mean
@@ -117,6 +117,10 @@ class EnvironmentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     location_options: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     spark: dict[str, Any] = msgspec.field(default_factory=dict)
     notify: dict[str, Channel] = msgspec.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Return the fields without the secrets that ``${NAME}`` has put into them."""
+        return f"{type(self).__name__}({redact(msgspec.structs.asdict(self))})"
 
 
 class ProjectManifest(

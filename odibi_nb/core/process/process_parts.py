@@ -112,7 +112,7 @@ class Functions:
 
 def _settings() -> list[tuple[str, list[Any]]]:
     return [
-        (module, [*map(vars(sys.modules[module]).get, names)])
+        (module, [getattr(sys.modules[module], name, None) for name in names])
         for module, names in _SETTINGS.items()
         if module in sys.modules
     ]

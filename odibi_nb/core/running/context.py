@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from odibi_nb.core.functions.decorators import CURRENT
+from odibi_nb.core.functions.current_context import CURRENT
 from odibi_nb.core.model.attempt_control import AttemptControl
 from odibi_nb.core.model.engine import Engine
 from odibi_nb.core.model.file_formats import format_of

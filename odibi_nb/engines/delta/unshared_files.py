@@ -11,7 +11,7 @@ import itertools
 import json
 import tempfile
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
@@ -58,7 +58,7 @@ class VersionFiles:
     name: str
     table: Any
     uri: str
-    storage_options: Mapping[str, str]
+    storage_options: Mapping[str, str] = field(repr=False)  # it has secrets
     files: frozenset[str] | None
     total: int
     size: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from odibi_nb.core.model.tables import redact_url
@@ -51,7 +51,7 @@ class TableWrite(Request):
     """A write to the table at *uri*; *storage_options* are delta-rs's options for *uri*."""
 
     uri: str
-    storage_options: Mapping[str, str]
+    storage_options: Mapping[str, str] = field(repr=False)  # it has secrets
 
     def table(self) -> Any:
         """Open the table as it is now; return None if it does not exist."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.engines.spark.connection import SAIL
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from odibi_nb.engines.spark.connection import Connection
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DeltaTarget:
     """A Delta table to write.
 
@@ -30,7 +30,7 @@ class DeltaTarget:
     name: str
     identifier: str
     path: str | None
-    storage_options: Mapping[str, str] | None = None
+    storage_options: Mapping[str, str] | None = field(default=None, repr=False)  # it has secrets
 
     @property
     def key(self) -> str:

@@ -147,7 +147,10 @@ class RowChooser:
         self._changed()
 
     def _on_add(self) -> None:
-        self.choose(value for _, value in self.only.options)
+        with self._lock:  # another thread may offer other rows
+            self.chosen = tuple(value for _, value in self.only.options)
+            self._fill()
+        self._changed()
 
     def _on_clear(self) -> None:
         if self._rows:

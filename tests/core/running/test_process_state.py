@@ -410,3 +410,11 @@ def test_a_file_that_took_a_standard_number_keeps_it(project, tmp_path):
         files[0].close()
         os.dup2(kept, 0)
         os.close(kept)
+
+
+@pytest.mark.parametrize("module", ["asyncio.events", "tempfile"])
+def test_a_module_whose_import_is_blocked_keeps_no_run_from_starting(project, monkeypatch, module):
+    """None in ``sys.modules`` blocks an import. The settings of such a module are not restored."""
+    p = project(row("A", lambda: None))
+    monkeypatch.setitem(sys.modules, module, None)
+    assert statuses(p.run()) == {"A": "SUCCESS"}
