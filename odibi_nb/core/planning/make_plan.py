@@ -8,8 +8,6 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from odibi_nb.core.planning.dependencies import find_dependencies
 from odibi_nb.core.planning.graph import depths, in_order, remaining
 from odibi_nb.core.planning.plan import PlanRequest, RunPlan
@@ -70,8 +68,8 @@ def make_plan(
     order = _order(planner, edges)
     resolver = RowResolver(manifest, request)
     planner.planned = {
-        name: msgspec.structs.replace(
-            resolver.resolve(planner.rows[name]),
+        name: resolver.resolve(
+            planner.rows[name],
             reads=found.reads[name],
             upstream=tuple(sorted(order.edges[name])),
             depth=order.depth[name],

@@ -52,8 +52,19 @@ class RowResolver:
         self._policy_of = cache(self._layer_policy)
         self._function = cache(self._look_up)
 
-    def resolve(self, row: Transformation) -> PlannedRow:
-        """Return *row* with its function, engine, policies and checks. Collect their problems."""
+    def resolve(
+        self,
+        row: Transformation,
+        *,
+        reads: tuple[str, ...],
+        upstream: tuple[str, ...],
+        depth: int,
+        rank: int,
+    ) -> PlannedRow:
+        """Return *row* with its function, engine, policies and checks. Collect their problems.
+
+        For the place of the row among the others, from *reads* to *rank*, see `PlannedRow`.
+        """
         where = f"row {row.transformation_id!r}"
         engine = self._engine(row, where)
         retry, timeout = self._settings(row, f"{where}, constants")
@@ -80,6 +91,10 @@ class RowResolver:
             engine=engine,
             retry=retry,
             timeout_seconds=timeout,
+            reads=reads,
+            upstream=upstream,
+            depth=depth,
+            rank=rank,
             expected_seconds=self._request.expected.get(row.transformation_id),
             checks=checks,
             outputs_required=self._manifest.outputs_required,
