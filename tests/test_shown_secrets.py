@@ -1,4 +1,4 @@
-"""What a notebook or a debugger shows of an object that has secrets."""
+"""Objects that have secrets, as a notebook or a debugger shows them."""
 
 from __future__ import annotations
 
