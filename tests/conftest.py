@@ -34,7 +34,7 @@ LAKES = (
     *("core/functions/test_spark_limits.py", "core/running/test_failure_frames.py"),
     *("core/running/test_failure_place.py", "core/running/test_kept_failures.py"),
     *("core/running/test_orchestrator.py", "core/runlog/test_compare_runs.py"),
-    *("core/runlog/test_retry_run.py", "tests/test_rollback.py"),
+    *("tests/test_retries.py", "tests/test_rollback.py"),
     *("tests/test_atomic_runs.py", "tests/test_stale_runs.py"),
 )
 """Tests of the core with real tables: only their process need import pandas and the like."""

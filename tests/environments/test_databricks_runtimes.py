@@ -52,7 +52,6 @@ WAITING = (
     "running/test_coordinator_properties.py",
     "running/test_timeouts.py",
     "runlog/test_recovery.py",
-    "runlog/test_retry_run.py",
     "text/test_counts.py",
 )
 PLOTLY = ("tests/views/run/test_gantt_plotly.py", "tests/views/run/test_run_page.py")
