@@ -86,7 +86,7 @@ class Bisection:
 def turning_point(attempts: Iterable[PastAttempt]) -> tuple[PastAttempt, PastAttempt] | None:
     """Return the last success and the first failure after it; None without one of them.
 
-    *attempts* are those of one transformation, newest first.
+    *attempts* belong to one transformation, newest first.
     """
     bad = None
     for attempt in attempts:

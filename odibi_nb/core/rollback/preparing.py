@@ -141,7 +141,7 @@ def tables_to_restore(
     declared: Callable[[], Mapping[str, Sequence[str]]],
     rollbacks: Sequence[str] = (),
 ) -> dict[str, WrittenTable]:
-    """Return the tables that `written_tables` finds for runs of *place*, except those of the run log."""
+    """Return the tables that `written_tables` finds for runs of *place*, without the tables of the run log."""
     written = written_tables(
         records,
         state_dir=place.state_dir,

@@ -8,5 +8,5 @@ The way of a run through these files::
                      └─ run_recovery, run_folders, atomic, layer_cache
 
 Beside it: the plan of a project (``project_planner``, ``freshness_reader``), its adapters (``open_adapters``,
-``authentication``, ``plugins``), and what is kept of a failure (``kept_failures``, ``failure_frames``, ``failure_place``).
+``authentication``, ``plugins``), and the records of failures (``kept_failures``, ``failure_frames``, ``failure_place``).
 """

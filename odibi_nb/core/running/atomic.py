@@ -91,7 +91,7 @@ def take_back_run(
     Tables that the run created are dropped, or emptied if the lake drops no tables. A table that others
     have written since stays as it is.
 
-    *records* are those of the run's attempts, *since* is its start. *declared* returns the outputs of the
+    *records* are the records of the run's attempts, *since* is its start. *declared* returns the outputs of the
     registry's rows by id.
     """
     written = tables_to_restore(records, place, engine, declared)

@@ -200,7 +200,7 @@ def _call(attempt: Attempt) -> None:
     4. Record the function's own writes, even if it has failed.
     5. Refuse a success that has not written all outputs; then judge the written tables.
 
-    Whatever the function raises leaves this function, and so does each refusal.
+    The function's own exceptions and the refusals are raised unchanged.
     """
     row, context = attempt.row, attempt.context
     transformation = row.transformation

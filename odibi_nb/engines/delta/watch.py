@@ -95,7 +95,7 @@ class FolderWatch:
         return Change.SAME if now == then else Change.WRITTEN
 
     def version_before(self, table: TableName) -> int | None:
-        """Return the version of *table* before the attempt; None if there was none."""
+        """Return the version of *table* before the attempt; None if it did not exist."""
         then = self._before.get(table.key)
         return None if then is None else then[0]
 

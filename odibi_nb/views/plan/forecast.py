@@ -67,7 +67,7 @@ def forecast_lines(plan: RunPlan, expected: Forecast | None) -> list[str]:
 
 
 def _critical_line(plan: RunPlan, expected: Forecast) -> str:
-    """Return the critical path. An arrow tells if a row needs the one before it, or only waits for it."""
+    """Return the critical path. The arrow between two rows shows if the second needs the first, or only waits for it."""
     path = expected.critical
     arrows = [DATA if up in plan.rows[name].upstream else BARRIER for up, name in pairwise(path)]
     pieces = [path[0], *(f"{arrow} {name}" for arrow, name in zip(arrows, path[1:], strict=True))]
