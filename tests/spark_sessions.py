@@ -27,12 +27,16 @@ QUICK = {
     "spark.sql.shuffle.partitions": "1",
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.sql.adaptive.enabled": "false",
+    # A fifth of Spark's time goes into the text of code that small tables hardly run.
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.codegen.wholeStage": "false",
     # The tests end before a compiler's better code would pay. With one level of it the JVM keeps 48 MB
     # of code, which Spark and Delta fill: what is thrown out is interpreted.
     "spark.driver.extraJavaOptions": (
         "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m -XX:NewSize=256m"
     ),
-    # Without checksums of its log Delta starts 5 processes a commit (chmod, readlink) instead of 10.
+    # Without checksums of files, Delta starts 4 processes a commit (chmod) instead of 10.
+    "spark.hadoop.fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
     "spark.hadoop.fs.AbstractFileSystem.file.impl": "org.apache.hadoop.fs.local.RawLocalFs",
     "spark.driver.memory": "1g",
 }

@@ -45,8 +45,8 @@ def spark_engine(connection):
     def clean():
         for schema in ("silver", "bronze", "config_driven"):
             spark.sql(f"DROP SCHEMA IF EXISTS {schema} CASCADE").collect()
-        for one in spark.catalog.listTables("default"):
-            spark.sql(f"DROP TABLE IF EXISTS default.`{one.name}`").collect()
+        for one in spark.sql("SHOW TABLES IN default").collect():
+            spark.sql(f"DROP TABLE IF EXISTS default.`{one.tableName}`").collect()
         spark_catalog._known.pop(spark, None)  # what other tests have told it is gone
 
     clean()
