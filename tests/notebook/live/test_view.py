@@ -21,10 +21,12 @@ class Recorder:
     """A picture that keeps a list of its calls."""
 
     made: ClassVar = []
+    one_is_made = threading.Event()
 
     def __init__(self, surface, cancelling, state_dir):
         self.calls, self.threads, self.painted = [], [], threading.Event()
         Recorder.made.append(self)
+        Recorder.one_is_made.set()
 
     def show(self, snapshot):
         self._call("show", snapshot)
@@ -67,11 +69,13 @@ def recorder(monkeypatch):
     monkeypatch.setattr(live, "PAINT_SECONDS", 0.001)
     monkeypatch.setattr(live, "FIRST_SECONDS", 0.0)
     Recorder.made.clear()
+    Recorder.one_is_made.clear()
     monkeypatch.setitem(pictures.PICTURES, "recorder", Recorder)
     monkeypatch.setitem(pictures.PICTURES, "broken", Broken)
 
 
 def wait_for_paint():
+    assert Recorder.one_is_made.wait(10)
     assert Recorder.made[0].painted.wait(10)
 
 
