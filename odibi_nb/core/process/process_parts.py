@@ -6,6 +6,7 @@ Only what is Python's own is here. Options of libraries, such as pandas', are le
 from __future__ import annotations
 
 import builtins
+import functools
 import gc
 import io
 import locale
@@ -26,6 +27,8 @@ if sys.platform != "win32":
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_LONGEST_PATH = 4_096
+
 
 class Part(NamedTuple):
     """One part: *read* returns it, and *restore* sets it to a value that *read* returned, or raises."""
@@ -34,10 +37,33 @@ class Part(NamedTuple):
     restore: Callable[[Any], object]
 
 
-def _folder() -> str | None:
+def _folder() -> bytes | None:
+    """Return the working directory; None if it was removed, or if its path is too long to return to it.
+
+    ``os.getcwd`` lets other threads run meanwhile. They then wait for the lock of this thread, which costs
+    each row more than all other parts together. A call through ``ctypes.PyDLL`` lets no thread run.
+    """
+    return _getcwd()()
+
+
+@functools.cache
+def _getcwd() -> Callable[[], bytes | None]:
+    """Return C's ``getcwd``, or Python's where there is no ``ctypes``."""
     try:
-        return os.getcwd()  # noqa: PTH109  a path is not needed, and takes 5 µs more
-    except OSError:  # it was removed
+        import ctypes
+
+        call = ctypes.PyDLL(None).getcwd
+    except (ImportError, OSError, AttributeError, TypeError):
+        return _python_getcwd
+    call.restype, call.argtypes = ctypes.c_char_p, (ctypes.c_char_p, ctypes.c_size_t)
+    path = ctypes.create_string_buffer(_LONGEST_PATH)
+    return functools.partial(call, path, _LONGEST_PATH)
+
+
+def _python_getcwd() -> bytes | None:
+    try:
+        return os.getcwdb()  # noqa: PTH109  a path is not needed
+    except OSError:
         return None
 
 

@@ -24,6 +24,8 @@ from pathlib import Path
 import pytest
 from fakes import row, statuses
 
+from odibi_nb.core.process import process_parts
+
 resource = pytest.importorskip("resource", reason="this system has none of it")
 
 
@@ -205,6 +207,31 @@ def test_what_a_row_changes_for_all(project, what):
     assert statuses(result) == {"A": "SUCCESS", "B": "SUCCESS"}
     assert found == [before]
     assert read() == before
+
+
+@pytest.mark.parametrize("without", [(), ("ctypes",)])
+def test_a_run_in_a_folder_that_is_removed(project, tmp_path, monkeypatch, without):
+    """A row that goes elsewhere leaves later rows in the run's folder, if it is there. No row fails.
+
+    Some builds of Python have no ``ctypes``.
+    """
+    for name in without:
+        monkeypatch.setitem(sys.modules, name, None)
+    process_parts._getcwd.cache_clear()
+    (tmp_path / "here é").mkdir()
+    monkeypatch.chdir(tmp_path / "here é")
+    found = []
+    rows = [
+        row("A", lambda: os.chdir("/")),
+        row("B", lambda: found.append(Path.cwd()), layer="Gold_1"),
+        row("C", lambda: Path.cwd().rmdir(), layer="Gold_2"),
+        row("D", lambda: os.chdir("/"), layer="Gold_3"),
+        row("E", lambda: None, layer="Gold_4"),
+    ]
+    result = project(*rows).run()
+    process_parts._getcwd.cache_clear()
+    assert {*statuses(result).values()} == {"SUCCESS"}
+    assert found == [tmp_path / "here é"]
 
 
 def test_a_run_in_the_background_leaves_what_cells_change(project, tmp_path, monkeypatch):
