@@ -55,6 +55,8 @@ class TableLogSink(BaseLogSink):
         self._log = log
         self._runs = runs
         self._batches: int | None = None  # since this run looked at the files; None: it has not
+        self._newest = 0
+        """The greatest number of a run that this sink has read. All writers of the tables see it grow."""
 
     def write(self, records: list[Row]) -> None:
         """Append *records* in one commit. After the first batch of a run, compact the tables if that is due.
@@ -88,13 +90,15 @@ class TableLogSink(BaseLogSink):
         return True
 
     def _end_run(self) -> None:
-        if self._batches is None or self._batches >= MANY_BATCHES:
-            self._compact()
+        many = (self._batches or 0) >= MANY_BATCHES
+        if self._batches is None or many:
+            self._compact(in_any_case=many)
         self._batches = None
 
-    def _compact(self) -> None:
-        self._log.compact()
-        self._runs.compact()
+    def _compact(self, *, in_any_case: bool = False) -> None:
+        for table in (self._log, self._runs):
+            if in_any_case or self._newest % table.compacted_every == 0:
+                table.compact()
         self._batches = 0
 
     def written(self, run_id: str) -> set[tuple[str, int]]:
@@ -107,6 +111,7 @@ class TableLogSink(BaseLogSink):
             order=("run_number", "start_time", "run_id"), descending=True, limit=limit
         )
         rows = restored_rows(self._runs.existing_rows(RUN_COLUMNS, newest), RUN_COLUMNS)
+        self._newest = max((row.get("run_number") or 0 for row in rows), default=0)
         return [row for row in rows if row["run_id"]]  # a foreign table of this name lacks ids
 
     def has_run(self, run_id: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import tenacity
 
@@ -165,7 +165,12 @@ class RowTable(ABC):
 
     Column names match in any case, as in SQL, and rows have the names that the caller asked for. Every
     method that fails raises DataError, with the reason in one line.
+
+    Attributes:
+        compacted_every: number of runs after which a call of `compact` is worth its time.
     """
+
+    compacted_every: ClassVar[int] = 1
 
     @abstractmethod
     def types(self) -> Mapping[str, str] | None:

@@ -14,7 +14,7 @@ import datetime as dt
 import functools
 import logging
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.text.redaction import redact_text
@@ -57,6 +57,9 @@ _logger = logging.getLogger(__name__)
 
 class SparkRowTable(RowTable):
     """A Delta table that a Spark session can reach. Columns of other types keep their types."""
+
+    compacted_every: ClassVar[int] = 8
+    """`compact` counts the files by a job of half a second, which the end of a short run waits for."""
 
     def __init__(
         self,

@@ -22,6 +22,7 @@ from odibi_nb.sinks.table import MANY_BATCHES, log_in_lake
 from odibi_nb.storage import delta_upkeep
 from odibi_nb.storage.delta_table import DeltaRowTable
 from odibi_nb.storage.delta_upkeep import SMALL_FILES
+from odibi_nb.storage.spark_table import SparkRowTable
 
 SEED = [name for name, _ in RECORD_COLUMNS[:10]]
 
@@ -319,6 +320,25 @@ def test_the_end_of_a_run_waits_for_no_compaction(lake, monkeypatch):
         sink.write_run(run(f"run-{batches}"))
         assert len(looks) - before == at_the_end
         looks.clear()
+
+
+def test_where_a_look_at_the_files_takes_a_job_only_each_eighth_run_looks(lake, monkeypatch):
+    """Through Spark, counting the files takes half a second. A run of many writes counts them at its end."""
+    looks = []
+    monkeypatch.setattr(DeltaRowTable, "compact", lambda self: looks.append(self))
+    monkeypatch.setattr(DeltaRowTable, "compacted_every", SparkRowTable.compacted_every)
+
+    def one(number, batches=1):
+        looks.clear()
+        sink = log_in_lake(lake)  # each run is a process of its own
+        sink.runs(1)
+        for n in range(batches):
+            sink.write([record(f"T{n}", run_id=f"run-{number}")])
+        sink.write_run({**run(f"run-{number}"), "run_number": number})
+        return len(looks)
+
+    assert [number for number in range(1, 18) if one(number)] == [1, 9, 17]
+    assert one(18, MANY_BATCHES + 1) == 2
 
 
 def test_a_log_without_a_new_commit_is_not_listed_again(tmp_path, monkeypatch):
