@@ -164,7 +164,7 @@ def new_page(browser, size=(1400, 1000)):
     page.wait_for_function = partial(page.wait_for_function, polling=ASK_EVERY)
     page.wrong, page.foreign = [], []
     page.on("console", lambda m: m.type == "error" and _note_error(page, m.text))
-    page.on("pageerror", lambda e: _note_error(page, str(e)))
+    page.on("pageerror", lambda e: _is_splash(e) or _note_error(page, str(e)))
     page.on(
         "request", lambda request: _is_foreign(request.url) and page.foreign.append(request.url)
     )
@@ -190,6 +190,19 @@ def _note_error(page, text):
     """Add an error to `page.wrong`, unless it is one of JupyterLab's own."""
     if not any(part in text for part in JUPYTERS_OWN):
         page.wrong.append(text)
+
+
+def _is_splash(error):
+    """Return True if JupyterLab's timer removes its splash screen twice, as it does where themes load slowly.
+
+    Nothing calls a timer: an error of outputs and widgets has more places in its stack.
+    """
+    stack = error.stack or ""
+    return (
+        "removeChild" in str(error)
+        and stack.count("\n    at ") == 1
+        and "/static/lab/jlab_core." in stack
+    )
 
 
 def _is_foreign(url):
