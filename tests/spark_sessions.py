@@ -11,6 +11,7 @@ import warnings
 
 import pytest
 from spark_server import server_url
+from thorough import THOROUGH
 
 from odibi_nb.core.model.manifest import EnvironmentConfig, ProjectManifest
 from odibi_nb.core.protocols import Place, Session
@@ -27,9 +28,6 @@ QUICK = {
     "spark.sql.shuffle.partitions": "1",
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.sql.adaptive.enabled": "false",
-    # A fifth of Spark's time goes into the text of code that small tables hardly run.
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    "spark.sql.codegen.wholeStage": "false",
     # The tests end before a compiler's better code would pay. With one level of it the JVM keeps 48 MB
     # of code, which Spark and Delta fill: what is thrown out is interpreted.
     "spark.driver.extraJavaOptions": (
@@ -40,6 +38,11 @@ QUICK = {
     "spark.hadoop.fs.AbstractFileSystem.file.impl": "org.apache.hadoop.fs.local.RawLocalFs",
     "spark.driver.memory": "1g",
 }
+if not THOROUGH:  # a fifth of Spark's time goes into the text of code that small tables hardly run
+    QUICK |= {
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        "spark.sql.codegen.wholeStage": "false",
+    }
 
 
 def place(folder, spark=None, session=None, lake=None):
