@@ -56,7 +56,7 @@ class TableLogSink(BaseLogSink):
         self._runs = runs
         self._batches: int | None = None  # since this run looked at the files; None: it has not
         self._newest = 0
-        """The greatest number of a run that this sink has read. All writers of the tables see it grow."""
+        """The greatest run number that `runs` has read last: a counter that all writers of the tables share."""
 
     def write(self, records: list[Row]) -> None:
         """Append *records* in one commit. After the first batch of a run, compact the tables if that is due.

@@ -59,7 +59,7 @@ class SparkRowTable(RowTable):
     """A Delta table that a Spark session can reach. Columns of other types keep their types."""
 
     compacted_every: ClassVar[int] = 8
-    """`compact` counts the files by a job of half a second, which the end of a short run waits for."""
+    """`compact` runs a job of half a second to count the files, and the end of a short run waits for it."""
 
     def __init__(
         self,

@@ -195,7 +195,7 @@ def _note_error(page, text):
 def _is_splash(error):
     """Return True if JupyterLab's timer removes its splash screen twice, as it does where themes load slowly.
 
-    Nothing calls a timer: an error of outputs and widgets has more places in its stack.
+    A timer's function has no caller, so its stack has one place. An error of outputs or widgets has more.
     """
     stack = error.stack or ""
     return (

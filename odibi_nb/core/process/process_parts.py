@@ -40,15 +40,15 @@ class Part(NamedTuple):
 def _folder() -> bytes | None:
     """Return the working directory; None if it was removed, or if its path is too long to return to it.
 
-    ``os.getcwd`` lets other threads run meanwhile. They then wait for the lock of this thread, which costs
-    each row more than all other parts together. A call through ``ctypes.PyDLL`` lets no thread run.
+    ``os.getcwd`` releases Python's global lock. Other workers wake up, and wait for the lock that this thread
+    holds. This costs a row more than all other parts together. ``ctypes.PyDLL`` keeps the global lock.
     """
     return _getcwd()()
 
 
 @functools.cache
 def _getcwd() -> Callable[[], bytes | None]:
-    """Return C's ``getcwd``, or Python's where there is no ``ctypes``."""
+    """Return C's ``getcwd``, or Python's if ``ctypes`` is missing."""
     try:
         import ctypes
 
