@@ -23,7 +23,6 @@ from odibi_nb.core.model.transformation import Output, check_output
 from odibi_nb.core.protocols import WriteInfo, native_frame
 from odibi_nb.core.running.check_evaluation import judge, quarantine_output, raise_for_failed
 from odibi_nb.core.running.provenance import Provenance
-from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.json import own_copy
 from odibi_nb.core.text.redaction import error_message, redact_text, shown
 from odibi_nb.core.text.structs import decode_struct
@@ -384,21 +383,6 @@ class ExecutionContext:
         """Raise DataError if no row may write *table*."""
         if self.reserved is not None:
             self.reserved.check(table)
-
-    def event_facts(self) -> dict[str, Any]:
-        """Return the facts of this transformation that complete the payload of an event that it emits."""
-        return {
-            "run_id": self.run_id,
-            "project": self.project,
-            "env": self.env,
-            "layer": self.extras.get("layer"),
-            "engine": self.engine.value,
-            "timestamp": utc_now(),
-            "transformation_id": self.transformation_id,
-            "plant": self.extras.get("plant"),
-            "asset": self.extras.get("asset"),
-            "attempt": self.attempt,
-        }
 
     def write_info(self) -> WriteInfo:
         """Return the run, transformation and attempt of a write."""

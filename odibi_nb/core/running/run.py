@@ -7,6 +7,7 @@ import platform
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -417,9 +418,28 @@ class RunExecution:
             attempt=attempt,
             repairs=tuple(self.options.repairs),
         )
-        context.hooks = self.prepared.hooks.bound_to(context.event_facts, self._emit_later)
+        # The facts do not hold the context. In a circle with it, all that a function has left in the context
+        # would stay in memory until the garbage collector runs.
+        facts = partial(self._event_facts, row, attempt)
+        context.hooks = self.prepared.hooks.bound_to(facts, self._emit_later)
         context.control.fence = self.lock.check
         return context
+
+    def _event_facts(self, row: PlannedRow, attempt: int) -> dict[str, Any]:
+        """Return the facts that complete the payload of an event that *row*'s function emits."""
+        transformation = row.transformation
+        return {
+            "run_id": self.run_id,
+            "project": transformation.project,
+            "env": transformation.environment,
+            "layer": transformation.layer,
+            "engine": row.engine,
+            "timestamp": utc_now(),
+            "transformation_id": row.id,
+            "plant": transformation.entity_1,
+            "asset": transformation.entity_2,
+            "attempt": attempt,
+        }
 
     def _emit_later(self, event: str, payload: dict[str, Any]) -> None:
         """Deliver a transformation's event on the coordinator's thread, before its end event."""

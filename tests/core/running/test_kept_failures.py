@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 
 import pytest
@@ -40,6 +41,42 @@ def failing(alive):
 def living(alive):
     gc.collect()
     return sum(reference() is not None for reference in alive)
+
+
+def test_a_row_that_has_ended_leaves_no_context_behind(project):
+    """A context is freed when its row has ended, without the garbage collector."""
+    alive = []
+
+    def leaves_much(context):
+        context.extras["frame"] = Big()
+        context.hooks.emit("half_way", {"rows": 1})
+        alive.append(weakref.ref(context.extras["frame"]))
+
+    rows = [row(name, leaves_much) for name in ("A", "B", "C")]
+    gc.disable()
+    try:
+        project(*rows).run(max_workers=1).raise_for_status()
+        assert [reference() for reference in alive] == [None, None, None]
+    finally:
+        gc.enable()
+
+
+def test_a_worker_without_a_row_keeps_nothing(project):
+    """A context is freed while other rows still run."""
+    freed = threading.Event()
+
+    def leaves_much(context):
+        context.extras["frame"] = Big()
+        weakref.finalize(context.extras["frame"], freed.set)
+
+    def runs_longer():
+        assert freed.wait(10)
+
+    gc.disable()
+    try:
+        project(row("A", leaves_much), row("B", runs_longer)).run(max_workers=2).raise_for_status()
+    finally:
+        gc.enable()
 
 
 def test_a_run_keeps_only_its_last_failures_alive(project, keeper):
