@@ -164,7 +164,9 @@ def uv(*arguments: str) -> subprocess.CompletedProcess[str]:
     Raises:
         pytest.skip.Exception: without a network, except in CI.
     """
-    environ = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1", **os.environ}
+    # The resolver needs no interpreter. Without this, uv tries for seconds to download the runtime's version.
+    settings = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1", "UV_PYTHON_DOWNLOADS": "never"}
+    environ = {**settings, **os.environ}
     if index := _pips_index():
         environ.setdefault("UV_DEFAULT_INDEX", index)
     environ.pop("VIRTUAL_ENV", None)
