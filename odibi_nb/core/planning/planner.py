@@ -1,4 +1,4 @@
-"""Collect the rows of a plan from the registry, and the problems of the rows."""
+"""Collect the rows of a plan from the registry, with the problems of their columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Find the problems of each row of a plan: engine, function, settings, checks, outputs, step."""
+"""Find the problems of each row of a plan: engine, function, settings, checks, outputs, step.
+
+Before that, `planner` finds what is malformed in a row's columns. Later, `dependencies` finds what is wrong between rows.
+"""
 
 from __future__ import annotations
 
