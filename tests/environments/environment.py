@@ -164,7 +164,7 @@ def uv(*arguments: str) -> subprocess.CompletedProcess[str]:
     Raises:
         pytest.skip.Exception: without a network, except in CI.
     """
-    # The resolver needs no interpreter. Without this, uv tries for seconds to download the runtime's version.
+    # The resolver needs no interpreter. By default uv tries for seconds to download the runtime's version.
     settings = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1", "UV_PYTHON_DOWNLOADS": "never"}
     environ = {**settings, **os.environ}
     if index := _pips_index():

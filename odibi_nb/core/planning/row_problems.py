@@ -1,6 +1,6 @@
 """Find the problems of each row of a plan: engine, function, settings, checks, outputs, step.
 
-Before that, `planner` finds what is malformed in a row's columns. Later, `dependencies` finds what is wrong between rows.
+The problems of a row's columns come from `planner`, the problems between rows from `dependencies`.
 """
 
 from __future__ import annotations

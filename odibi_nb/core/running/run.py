@@ -418,8 +418,8 @@ class RunExecution:
             attempt=attempt,
             repairs=tuple(self.options.repairs),
         )
-        # The facts do not hold the context. In a circle with it, all that a function has left in the context
-        # would stay in memory until the garbage collector runs.
+        # The facts come from the row: facts that hold the context would form a circle with it, and the data
+        # that a function has left in the context would stay until the garbage collector runs.
         facts = partial(self._event_facts, row, attempt)
         context.hooks = self.prepared.hooks.bound_to(facts, self._emit_later)
         context.control.fence = self.lock.check

@@ -288,4 +288,4 @@ class WorkerPool:
                 return
             context, run = job
             context.run(run)
-            del job, context, run  # a worker that waits must not keep what an ended row has left
+            del job, context, run  # a waiting worker must not keep the context of an ended row

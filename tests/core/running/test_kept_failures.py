@@ -38,12 +38,20 @@ def failing(alive):
     return fn
 
 
+@pytest.fixture
+def no_collector():
+    """Objects are freed only when nothing refers to them."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
 def living(alive):
     gc.collect()
     return sum(reference() is not None for reference in alive)
 
 
-def test_a_row_that_has_ended_leaves_no_context_behind(project):
+def test_a_row_that_has_ended_leaves_no_context_behind(project, no_collector):
     """A context is freed when its row has ended, without the garbage collector."""
     alive = []
 
@@ -53,15 +61,11 @@ def test_a_row_that_has_ended_leaves_no_context_behind(project):
         alive.append(weakref.ref(context.extras["frame"]))
 
     rows = [row(name, leaves_much) for name in ("A", "B", "C")]
-    gc.disable()
-    try:
-        project(*rows).run(max_workers=1).raise_for_status()
-        assert [reference() for reference in alive] == [None, None, None]
-    finally:
-        gc.enable()
+    project(*rows).run(max_workers=1).raise_for_status()
+    assert [reference() for reference in alive] == [None, None, None]
 
 
-def test_a_worker_without_a_row_keeps_nothing(project):
+def test_a_worker_without_a_row_keeps_nothing(project, no_collector):
     """A context is freed while other rows still run."""
     freed = threading.Event()
 
@@ -72,11 +76,7 @@ def test_a_worker_without_a_row_keeps_nothing(project):
     def runs_longer():
         assert freed.wait(10)
 
-    gc.disable()
-    try:
-        project(row("A", leaves_much), row("B", runs_longer)).run(max_workers=2).raise_for_status()
-    finally:
-        gc.enable()
+    project(row("A", leaves_much), row("B", runs_longer)).run(max_workers=2).raise_for_status()
 
 
 def test_a_run_keeps_only_its_last_failures_alive(project, keeper):
