@@ -164,6 +164,14 @@ def _own_modules(tmp_path_factory):
 
 
 @pytest.fixture
+def no_collector():
+    """No garbage collector: objects are freed only when nothing refers to them, and no callback of it runs."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.fixture
 def clean_modules():
     """Forgets the modules of a stale project, and its places on ``sys.path``."""
     from stale_project import forget_modules

@@ -629,7 +629,9 @@ def test_a_function_that_was_sent_by_value_keeps_its_modules(two):
         assert pickle.loads(cloudpickle.dumps(fn))() == (name, name)
 
 
-def test_the_owner_of_a_name_is_found_among_many_projects_as_among_few(tmp_path, monkeypatch):
+def test_the_owner_of_a_name_is_found_among_many_projects_as_among_few(
+    tmp_path, monkeypatch, no_collector
+):
     """Each import of a row asks whose module a name is. Its cost does not grow with the opened projects."""
     for name in ("_spaces", "_folders"):
         monkeypatch.setattr(sibling_modules, name, dict(getattr(sibling_modules, name, {})))

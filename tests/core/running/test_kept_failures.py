@@ -38,14 +38,6 @@ def failing(alive):
     return fn
 
 
-@pytest.fixture
-def no_collector():
-    """Objects are freed only when nothing refers to them."""
-    gc.disable()
-    yield
-    gc.enable()
-
-
 def living(alive):
     gc.collect()
     return sum(reference() is not None for reference in alive)
